@@ -172,6 +172,76 @@ static void test_readable(void **state) {
   cz_buf_free(&out);
 }
 
+/* A tokenizer like BERT's: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4, then words. */
+static void write_bert(const char *path) {
+  static const char *const tokens[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]",
+                                       "thank", "you",   "for",   "in",    "##vite"};
+  enum { ALL = sizeof tokens / sizeof *tokens, SPECIAL_ONES = 5 };
+  cz_buf b = {0};
+  OK(cz_buf_addf(&b, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,"
+                     "\"added_tokens\":["));
+  for (int i = 0; i < SPECIAL_ONES; i++)
+    OK(cz_buf_addf(&b,
+                   "%s{\"id\":%d,\"content\":\"%s\",\"special\":true,\"single_word\":false,"
+                   "\"lstrip\":false,\"rstrip\":false,\"normalized\":false}",
+                   i ? "," : "", i, tokens[i]));
+  OK(cz_buf_addf(&b, "],\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
+                     "\"post_processor\":null,\"decoder\":{\"type\":\"WordPiece\","
+                     "\"prefix\":\"##\",\"cleanup\":true},\"model\":{\"type\":\"WordPiece\","
+                     "\"unk_token\":\"[UNK]\",\"continuing_subword_prefix\":\"##\","
+                     "\"max_input_chars_per_word\":100,\"vocab\":{"));
+  for (int i = 0; i < ALL; i++) OK(cz_buf_addf(&b, "%s\"%s\":%d", i ? "," : "", tokens[i], i));
+  OK(cz_buf_addf(&b, "}}}"));
+  OK(cz_fs_write_atomic(path, b.data, b.len));
+  cz_buf_free(&b);
+}
+
+/* What is predicted in place is shown by its place; the tokens around a text are the
+ * tokenizer's. */
+static void test_tokens(void **state) {
+  cz_buf out = {0};
+  const char *bert = under("bert.json");
+  write_bert(bert);
+  write_text(ids, "[5,6,7]\n[]\n[8,9]\n");
+  OK(RUN(&out, "objective", "masked_lm", "noise_density=1", "random_token_probability=0",
+         "kept_token_probability=0", "--tokenizer", bert, "--ids", ids, "--json"));
+  assert_string_equal(
+      out.data, "{\"inputs\": [2, 4, 4, 4, 3], \"types\": [], \"labels\": [-100, 5, 6, 7, -100], "
+                "\"class\": null}\n"
+                "{\"inputs\": [], \"types\": [], \"labels\": [], \"class\": null}\n"
+                "{\"inputs\": [2, 4, 4, 3], \"types\": [], \"labels\": [-100, 8, 9, -100], "
+                "\"class\": null}\n");
+  write_text(ids, "[5,6]\n[8,8]\n");
+  OK(RUN(&out, "objective", "next_sentence", "noise_density=0", "--tokenizer", bert, "--ids", ids,
+         "--json"));
+  assert_true(strstr(out.data, "{\"inputs\": [2, 5, 3, 6, 3], \"types\": [0, 0, 0, 1, 1], "
+                               "\"labels\": [-100, -100, -100, -100, -100], \"class\": 0}\n") ||
+              strstr(out.data, "{\"inputs\": [2, 5, 3, 8, 3], \"types\": [0, 0, 0, 1, 1], "
+                               "\"labels\": [-100, -100, -100, -100, -100], \"class\": 1}\n"));
+  write_text(text, "thank you for invite\n");
+  OK(RUN(&out, "objective", "masked_lm", "noise_density=1", "random_token_probability=0",
+         "kept_token_probability=0", "--tokenizer", bert, "--text", text));
+  assert_string_equal(out.data, "document 1: 5 tokens -> 7 inputs, 5 labels\n"
+                                "  inputs   [CLS] [MASK] [MASK] [MASK] [MASK] [MASK] [SEP]\n"
+                                "  labels   1: thank 2: you 3: for 4: in 5: ##vite\n");
+  OK(RUN(&out, "objective", "masked_lm", "noise_density=0", "--tokenizer", bert, "--text", text));
+  assert_string_equal(out.data, "document 1: 5 tokens -> 7 inputs, 0 labels\n"
+                                "  inputs   [CLS] thank you for invite [SEP]\n"
+                                "  labels   (none)\n");
+  refuse(CZ_EINVAL, "next_sentence takes runs of other documents; there is one document",
+         RUN(&out, "objective", "next_sentence", "--tokenizer", bert, "--text", text));
+  refuse(CZ_EUSAGE, "masked_lm needs a token before a text ([CLS], <s>); the tokenizer names none",
+         RUN(&out, "objective", "masked_lm", "--tokenizer", tokenizer, "--text", text));
+  refuse(CZ_EUSAGE, "causal_lm needs an end token behind a document; the tokenizer names none",
+         RUN(&out, "objective", "causal_lm", "--tokenizer", bert, "--text", text));
+  OK(RUN(&out, "objective", "causal_lm", "--tokenizer", tokenizer, "--ids", ids, "--json"));
+  assert_string_equal(out.data, "{\"inputs\": [5, 6, 1], \"types\": [], \"labels\": [6, 1, -100], "
+                                "\"class\": null}\n"
+                                "{\"inputs\": [8, 8, 1], \"types\": [], \"labels\": [8, 1, -100], "
+                                "\"class\": null}\n");
+  cz_buf_free(&out);
+}
+
 static void test_help(void **state) {
   cz_buf out = {0};
   for (size_t i = 0; i < cz_objective_count; i++) {
@@ -243,8 +313,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_ids_as_json), cmocka_unit_test(test_sentinels_upwards),
       cmocka_unit_test(test_full_length), cmocka_unit_test(test_seeds),
-      cmocka_unit_test(test_readable),    cmocka_unit_test(test_help),
-      cmocka_unit_test(test_wrong_usage), cmocka_unit_test(test_bad_files),
+      cmocka_unit_test(test_readable),    cmocka_unit_test(test_tokens),
+      cmocka_unit_test(test_help),        cmocka_unit_test(test_wrong_usage),
+      cmocka_unit_test(test_bad_files),
   };
   return cmocka_run_group_tests_name("cloze objective", tests, make_files, drop_folder);
 }
