@@ -98,6 +98,18 @@ static void test_import_tokenizer(void **state) {
   EXPECT(0, cloze("import", "with", "--out", "out"));
   assert_true(cz_fs_exists(under("out/tokenizer.json")));
   assert_true(cz_fs_exists(under("out/tokenizer_config.json")));
+  assert_int_equal(unlink(under("with/tokenizer.json")), 0); /* made of an older form */
+  write_text("with/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\n##s\n");
+  REFUSED(1, "to make one for t5 there must be spiece.model",
+          cloze("import", "with", "--out", "made"));
+  nothing_left("made");
+  write_text("with/tokenizer_config.json", "{\"tokenizer_class\": \"BertTokenizer\"}");
+  EXPECT(0, cloze("import", "with", "--out", "made"));
+  assert_true(cz_fs_exists(under("made/vocab.txt")));
+  EXPECT(0, cloze_with("hellos\n", "tokenize", "made", "--json"));
+  write_text("with/vocab.txt", "[PAD]\nhello\nhello\n");
+  REFUSED(1, "with/vocab.txt:", cloze("import", "with", "--out", "twice"));
+  nothing_left("twice");
   copy_file(T5_JSON, "with/tokenizer.json");
   REFUSED(1, "ids, but the model's embedding has only 64 rows",
           cloze("import", "with", "--out", "large"));

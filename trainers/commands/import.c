@@ -35,12 +35,38 @@ static cz_status device_for(const char **name, const char *folder) {
   return CZ_OK;
 }
 
-/* FROM's tokenizer, null where it has none. */
-static cz_status open_tokenizer(cz_tokenizer **t, const char *from) {
+static cz_status has_file(bool *yes, const char *folder, const char *name) {
   char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
+  *yes = cz_fs_exists(path);
+  return CZ_OK;
+}
+
+/* The tokenizer made of the older files in FROM, written to TO as tokenizer.json. */
+static cz_status make_tokenizer(cz_tokenizer **t, const char *from, const char *to) {
+  char path[4096];
+  cz_buf text = {0};
+  cz_status st;
+  CZ_GO(st, cz_tokenizer_json_of_folder(&text, from), done);
+  CZ_GO(st, cz_tokenizer_parse(t, text.data, text.len, from), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, to, "tokenizer.json"), done);
+  st = cz_fs_write_atomic(path, text.data, text.len);
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+/* FROM's tokenizer, null where it has none. */
+static cz_status open_tokenizer(cz_tokenizer **t, const char *from, const char *to) {
+  static const char *const older[] = {"vocab.txt", "vocab.json", "sentencepiece.bpe.model",
+                                      "spiece.model"};
+  bool there;
   *t = NULL;
-  CZ_TRY(cz_fs_join(path, sizeof path, from, "tokenizer.json"));
-  if (cz_fs_exists(path)) return cz_tokenizer_open(t, path);
+  CZ_TRY(has_file(&there, from, "tokenizer.json"));
+  if (there) return cz_tokenizer_open(t, from);
+  for (size_t i = 0; i < sizeof older / sizeof *older && !there; i++)
+    CZ_TRY(has_file(&there, from, older[i]));
+  if (there) return make_tokenizer(t, from, to);
   cz_warn("%s: there is no tokenizer beside the weights, and none is written", from);
   return CZ_OK;
 }
@@ -56,10 +82,10 @@ static cz_status check_ids(const cz_tokenizer *t, const cz_model *m, const char 
 }
 
 static cz_status write_tokenizer(const cz_tokenizer *t, const char *from, const char *to) {
-  char path[4096];
+  bool there;
   CZ_TRY(cz_model_folder_copy_others(from, to));
-  CZ_TRY(cz_fs_join(path, sizeof path, to, "tokenizer_config.json"));
-  return t && !cz_fs_exists(path) ? cz_model_folder_tokenizer_config(t, to) : CZ_OK;
+  CZ_TRY(has_file(&there, to, "tokenizer_config.json"));
+  return t && !there ? cz_model_folder_tokenizer_config(t, to) : CZ_OK;
 }
 
 static cz_status write_all(const char *from, const char *to) {
@@ -68,7 +94,7 @@ static cz_status write_all(const char *from, const char *to) {
   cz_device *device = NULL;
   cz_model *m = NULL;
   cz_status st;
-  CZ_GO(st, open_tokenizer(&t, from), done);
+  CZ_GO(st, open_tokenizer(&t, from, to), done);
   CZ_GO(st, device_for(&name, from), done);
   CZ_GO(st, cz_device_open(&device, name), done);
   CZ_GO(st, cz_hf_open(&m, from, device), done);
