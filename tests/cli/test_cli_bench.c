@@ -37,6 +37,33 @@ static void test_bench_optimizers(void **state) {
   assert_non_null(strstr(o.out, "t5-nano in bf16 on cpu ("));
 }
 
+/* A tokenizer's speed on a text of one's own and on the generated one, which is always the same. */
+static void test_bench_tokenize(void **state) {
+  const char *tokenizer = CZ_SOURCE_DIR "/tests/fixtures/text/gpt2.json";
+  const char *text = write_text("bench.txt", "the man\nis the house\n");
+  outcome o = cloze("bench", "tokenize", tokenizer, "--text", text, "--repeats", "3", "--json");
+  EXPECT(0, o);
+  json_t *j = json_loads(o.out, 0, NULL);
+  assert_true(number(j, "bytes") == 21 && number(j, "lines") == 2 && number(j, "repeats") == 3);
+  assert_true(number(j, "tokens") >= 5 && number(j, "mb_per_processor_s") > 0);
+  assert_like("rate", number(j, "mb_per_s"), 21e-6 / number(j, "seconds"));
+  json_decref(j);
+  double tokens = 0;
+  for (int i = 0; i < 2; i++) {
+    o = cloze("bench", "tokenize", tokenizer, "--repeats", "1", "--json");
+    EXPECT(0, o);
+    j = json_loads(o.out, 0, NULL);
+    assert_true(number(j, "bytes") > 8 << 20 && number(j, "bytes") < (8 << 20) + 4096);
+    assert_true(i == 0 || number(j, "tokens") == tokens);
+    tokens = number(j, "tokens");
+    json_decref(j);
+  }
+  EXPECT(0, cloze("bench", "tokenize", tokenizer, "--text", text));
+  REFUSED(2, "--repeats", cloze("bench", "tokenize", tokenizer, "--repeats", "0"));
+  REFUSED(2, "wanted", cloze("bench", "tokenize"));
+  REFUSED(1, "an empty text", cloze("bench", "tokenize", tokenizer, "--text", write_text("e", "")));
+}
+
 /* A machine whose speed doubles or halves between two steps, or in the middle of one: each step
  * does 0.93 of what the products around it do. The median of all steps over the median of all
  * rounds would give 1.24 where the change is in the middle of the sixth of eleven steps. */
@@ -453,6 +480,6 @@ int main(void) {
       cmocka_unit_test(test_bench_kernels),    cmocka_unit_test(test_bench_rows),
       cmocka_unit_test(test_bench_added),      cmocka_unit_test(test_bench_shapes),
       cmocka_unit_test(test_bench_objectives), cmocka_unit_test(test_bench_unwaited),
-      cmocka_unit_test(test_cost_of_a_mixture)};
+      cmocka_unit_test(test_bench_tokenize),   cmocka_unit_test(test_cost_of_a_mixture)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
