@@ -21,7 +21,8 @@ import sys
 
 CODE = (".c", ".h", ".cu", ".cuh", ".def")
 HASH = (".cmake", ".sh", ".py", ".yaml", ".yml")
-SKIPPED = {".git", ".venv", "build", "runs", "data", "node_modules", "__pycache__"}
+SKIPPED = {".git", ".venv", "build", "runs", "node_modules", "__pycache__"}
+MADE = {"data"}  # at the root alone: runtime/data and tests/data are source
 GENERATED = {"keys.md"}  # made from the program's own tables, and installed with it
 MADE_UP = os.path.join("tests", "docs", "test_citations.py")  # dead citations on purpose
 TREE = ("kernels", "runtime", "trainers", "experiments", "docs", "scripts", "tests", "cmake")
@@ -38,7 +39,8 @@ MORE = re.compile(r"\s*(?:,|and|to)\s+§?(%s)(?![\w%%]|\.\d)" % NUMBER)
 def files_of(root):
     """Paths below ROOT that may hold citations, relative to it."""
     for folder, names, files in os.walk(root):
-        names[:] = sorted(n for n in names if n not in SKIPPED and not n.startswith("build"))
+        skipped = SKIPPED | MADE if folder == root else SKIPPED
+        names[:] = sorted(n for n in names if n not in skipped and not n.startswith("build"))
         for name in sorted(files):
             path = os.path.relpath(os.path.join(folder, name), root)
             if path == MADE_UP:
