@@ -243,7 +243,7 @@ static void random_settings(cz_ipet *s, cz_stream *r) {
   s->fidelity = (cz_fidelity)cz_stream_below(r, 3);
   s->weighting = (cz_weighting)cz_stream_below(r, 2);
   s->balance = (cz_balance)cz_stream_below(r, 2);
-  s->scale = cz_stream_below(r, 2) ? 5 : 1.01 + 9 * cz_stream_uniform(r);
+  s->scale = cz_stream_below(r, 2) ? 5 : 1.01 + 8 * cz_stream_uniform(r);
   s->share = cz_stream_below(r, 2) ? 0.25 : 1 - cz_stream_uniform(r);
   s->first = 1 + (int64_t)cz_stream_below(r, 40);
   s->likely = (int64_t)cz_stream_below(r, 120);
@@ -393,6 +393,8 @@ static void test_refused(void **state) {
   OK(cz_ipet_check(&s));
   s.scale = 1;
   FAILS(cz_ipet_check(&s), CZ_EINVAL, "1 times the one before; it must grow");
+  s.scale = 1 + 1e-15; /* would take a year to get to 1,000 */
+  FAILS(cz_ipet_check(&s), CZ_EINVAL, "must grow: from 1.01");
   s.scale = NAN;
   FAILS(cz_ipet_check(&s), CZ_EINVAL, "must grow");
   s.scale = 5;

@@ -14,7 +14,8 @@
  * The test set, T and D share no text, but for T inside D of `paper`: who draws gives what may not
  * be drawn. A text that stands in the file more than once counts once, at its first row. Draws of
  * T with one seed are nested: who asks for five of each label gets the one of each label as well.
- */
+ * Where somebody gives T, D and the test set as files, cz_draw_candidates counts what they share; a
+ * test set that is too large is drawn as D is. */
 #ifndef CZ_ENSEMBLE_DRAW_H
 #define CZ_ENSEMBLE_DRAW_H
 

@@ -21,8 +21,8 @@ static const double LARGEST = 0x1p53;
 
 /** CZ_EINVAL, with the value and what is legal, for settings that make no sense. */
 cz_status cz_ipet_check(const cz_ipet *s) {
-  if (!(s->scale > 1 && s->scale <= 1e6))
-    return CZ_FAIL(CZ_EINVAL, "a set is %g times the one before; it must grow: above 1, to 1e6",
+  if (!(s->scale >= 1.01 && s->scale <= 1e6))
+    return CZ_FAIL(CZ_EINVAL, "a set is %g times the one before; it must grow: from 1.01 to 1e6",
                    s->scale);
   if (!(s->share > 0 && s->share <= 1))
     return CZ_FAIL(CZ_EINVAL, "%g of the other members label texts; above 0, to 1", s->share);
@@ -46,8 +46,9 @@ static int64_t steps_to_target(const cz_ipet *s, double n) {
 
 /** k, the number of generations after M^0 for a T of T texts: what the settings say, less 1 under
  * `code`; else ceil(log_d(target / t)), and one more for the first where T is empty (pet.md 2). 0
- * when T has as many as the target already. */
+ * when T has as many as the target already. S has passed cz_ipet_check, or this would not end. */
 int64_t cz_ipet_generations(const cz_ipet *s, int64_t t) {
+  CZ_CHECK(s->scale >= 1.01);
   if (s->generations > 0) return s->generations - (s->fidelity == CZ_FIDELITY_CODE);
   return t > 0 ? steps_to_target(s, (double)t) : 1 + steps_to_target(s, (double)s->first);
 }

@@ -28,7 +28,7 @@ typedef struct cz_ipet {
   cz_weighting weighting;
   cz_balance balance;
   int64_t generations; /* 0: as many as it takes to reach `target` */
-  double scale;        /* d, above 1 */
+  double scale;        /* d, at least 1.01 */
   double share;        /* lambda, of the other members, in (0, 1] */
   int64_t target;      /* texts */
   int64_t first;       /* texts of generation 1 where T is empty */

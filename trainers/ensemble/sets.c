@@ -123,8 +123,10 @@ static void take(drawing *d, size_t n, int32_t c) {
 }
 
 static cz_status finish(const drawing *d, cz_ipet_set *out, cz_arena *arena) {
-  CZ_TRY(cz_arena_alloc(arena, &out->rows, d->n, sizeof *out->rows));
-  CZ_TRY(cz_arena_alloc(arena, &out->labels, d->n, sizeof *out->labels));
+  size_t n = 0;
+  for (size_t i = 0; i < d->n; i++) n += d->taken[i] >= 0;
+  CZ_TRY(cz_arena_alloc(arena, &out->rows, n, sizeof *out->rows));
+  CZ_TRY(cz_arena_alloc(arena, &out->labels, n, sizeof *out->labels));
   for (size_t i = 0; i < d->n; i++) {
     if (d->taken[i] < 0) continue;
     out->rows[out->n] = (int32_t)i;
@@ -133,32 +135,45 @@ static cz_status finish(const drawing *d, cz_ipet_set *out, cz_arena *arena) {
   return CZ_OK;
 }
 
+/* Takes what each label wants of its pool. */
+static void draw_labels(drawing *d, cz_ipet_set *out, size_t member, int64_t generation) {
+  const cz_ipet_given *given = d->given;
+  const cz_ipet *s = given->settings;
+  bool likely = d->zero_shot && generation == 1 && s->likely > 0;
+  cz_stream stream;
+  cz_stream_init(&stream, s->seed, "iPET, texts", (uint32_t)generation,
+                 cz_member_key(&given->before->members[member]));
+  for (int32_t c = 0; c < d->classes; c++) {
+    size_t wanted = (size_t)out->wanted[c], n;
+    if (c == 0 || likely) /* a text may be in the pools of several labels: noise for each */
+      for (size_t i = 0; i < d->n; i++) d->noise[i] = gumbel(&stream);
+    n = likely ? pool_of_likely(d, c, wanted) : pool_of_label(d, c);
+    n = sample(d->pool, n, wanted, d->noise);
+    take(d, n, c);
+    out->missing[c] = out->wanted[c] - (int64_t)n;
+    out->never_added += !d->zero_shot && s->balance == CZ_BALANCE_RATIO && given->labelled[c] == 0;
+  }
+}
+
 /** Draws the set of MEMBER of GENERATION, from 1, of GIVEN; the arena's. It depends on the scores
  * of the generation before and on (seed, generation, pattern, repetition), on nothing else.
  * CZ_EINVAL as cz_ipet_teachers, cz_ensemble_weights and cz_ensemble_check say. */
 cz_status cz_ipet_draw(cz_ipet_set *out, cz_arena *arena, const cz_ipet_given *given, size_t member,
                        int64_t generation) {
-  const cz_ipet *s = given->settings;
+  cz_arena *scratch = NULL;
   drawing d;
-  cz_stream stream;
+  cz_status st;
   *out = (cz_ipet_set){0};
-  CZ_TRY(begin(&d, arena, given));
-  CZ_TRY(hear_teachers(&d, out, arena, member, generation));
-  CZ_TRY(cz_arena_alloc(arena, &out->wanted, (size_t)d.classes, sizeof *out->wanted));
-  CZ_TRY(cz_arena_alloc(arena, &out->missing, (size_t)d.classes, sizeof *out->missing));
-  cz_ipet_counts(out->wanted, s, given->labelled, d.classes, generation);
-  cz_stream_init(&stream, s->seed, "iPET, texts", (uint32_t)generation,
-                 cz_member_key(&given->before->members[member]));
-  bool likely = d.zero_shot && generation == 1 && s->likely > 0;
-  for (int32_t c = 0; c < d.classes; c++) {
-    size_t wanted = (size_t)out->wanted[c], n;
-    if (c == 0 || likely) /* a text may be in the pools of several labels: noise for each */
-      for (size_t i = 0; i < d.n; i++) d.noise[i] = gumbel(&stream);
-    n = likely ? pool_of_likely(&d, c, wanted) : pool_of_label(&d, c);
-    n = sample(d.pool, n, wanted, d.noise);
-    take(&d, n, c);
-    out->missing[c] = out->wanted[c] - (int64_t)n;
-    out->never_added += !d.zero_shot && s->balance == CZ_BALANCE_RATIO && given->labelled[c] == 0;
-  }
-  return finish(&d, out, arena);
+  CZ_CHECK(generation > 0 && member < given->before->n_members);
+  CZ_TRY(cz_arena_create(&scratch, "a set of iPET"));
+  CZ_GO(st, begin(&d, scratch, given), done);
+  CZ_GO(st, hear_teachers(&d, out, scratch, member, generation), done);
+  CZ_GO(st, cz_arena_alloc(arena, &out->wanted, (size_t)d.classes, sizeof *out->wanted), done);
+  CZ_GO(st, cz_arena_alloc(arena, &out->missing, (size_t)d.classes, sizeof *out->missing), done);
+  cz_ipet_counts(out->wanted, given->settings, given->labelled, d.classes, generation);
+  draw_labels(&d, out, member, generation);
+  st = finish(&d, out, arena);
+done:
+  cz_arena_destroy(&scratch);
+  return st;
 }
