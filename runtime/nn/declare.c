@@ -9,15 +9,29 @@
  * within each. */
 typedef enum scope { MODEL_BEGIN, STACK_BEGIN, BLOCK, FIRST_BLOCK, STACK_END, MODEL_END } scope;
 
-typedef enum extent { NONE, ROWS_V, ROWS_P, ROWS_N, WIDTH_D, WIDTH_HK, WIDTH_F, WIDTH_H } extent;
+typedef enum extent {
+  NONE,
+  ROWS_V,
+  ROWS_P,
+  ROWS_N,
+  ROWS_TYPES,
+  ROWS_C,
+  ROWS_TWO,
+  WIDTH_D,
+  WIDTH_E,
+  WIDTH_HK,
+  WIDTH_F,
+  WIDTH_H
+} extent;
 
 typedef struct slot_row {
   const char *name;
   scope scope;
   size_t at; /* of the pointer, in cz_model, cz_stack or cz_block */
   extent rows, columns;
-  unsigned when; /* besides what the map says */
-  bool required; /* where its conditions hold */
+  unsigned when;  /* besides what the map says */
+  bool required;  /* where its conditions hold */
+  unsigned heads; /* one of these must be asked for; 0: always */
 } slot_row;
 
 #define MODEL(m)    offsetof(cz_model, m)
@@ -32,13 +46,30 @@ typedef struct slot_row {
   [CZ_SLOT_##SLOT##                                                                                \
       _BIAS] = {#member ".bias", BLOCK, IN_BLOCK(member.bias), WIDTH_D, NONE, conditions, false}
 
+#define HEAD(SLOT, member, out, in, heads)                                                         \
+  [CZ_SLOT_##SLOT] = {#member, MODEL_END, MODEL(member), out, in, 0, true, heads}
+#define HEAD_BIAS(SLOT, member, out, heads)                                                        \
+  [CZ_SLOT_##SLOT] = {#member, MODEL_END, MODEL(member), out, NONE, 0, false, heads}
+
+enum {
+  CAUSAL = CZ_HEAD_BIT(CZ_HEAD_CAUSAL_LM),
+  MASKED = CZ_HEAD_BIT(CZ_HEAD_MASKED_LM),
+  SENTENCES = CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE),
+  CLASSES = CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION)
+};
+
 static const slot_row slots[CZ_SLOTS] = {
-    [CZ_SLOT_EMBEDDING] = {"embedding", MODEL_BEGIN, MODEL(embedding), ROWS_V, WIDTH_D, 0, true},
-    [CZ_SLOT_POSITIONS] = {"positions", STACK_BEGIN, STACK(positions), ROWS_P, WIDTH_D, 0, false},
-    [CZ_SLOT_EMBEDDING_NORM] = {"embedding norm", STACK_BEGIN, STACK(embedding_norm.gain), WIDTH_D,
+    [CZ_SLOT_EMBEDDING] = {"embedding", MODEL_BEGIN, MODEL(embedding), ROWS_V, WIDTH_E, 0, true},
+    [CZ_SLOT_POSITIONS] = {"positions", STACK_BEGIN, STACK(positions), ROWS_P, WIDTH_E, 0, false},
+    [CZ_SLOT_TYPES] = {"types", STACK_BEGIN, STACK(types), ROWS_TYPES, WIDTH_E, 0, false},
+    [CZ_SLOT_EMBEDDING_NORM] = {"embedding norm", STACK_BEGIN, STACK(embedding_norm.gain), WIDTH_E,
                                 NONE, 0, false},
     [CZ_SLOT_EMBEDDING_NORM_BIAS] = {"embedding norm.bias", STACK_BEGIN, STACK(embedding_norm.bias),
-                                     WIDTH_D, NONE, 0, false},
+                                     WIDTH_E, NONE, 0, false},
+    [CZ_SLOT_EMBEDDING_MAP] = {"embedding map", STACK_BEGIN, STACK(embedding_map.weight), WIDTH_D,
+                               WIDTH_E, 0, false},
+    [CZ_SLOT_EMBEDDING_MAP_BIAS] = {"embedding map.bias", STACK_BEGIN, STACK(embedding_map.bias),
+                                    WIDTH_D, NONE, 0, false},
     LINEAR(SELF_Q, self.q, WIDTH_HK, WIDTH_D, 0),
     LINEAR(SELF_K, self.k, WIDTH_HK, WIDTH_D, 0),
     LINEAR(SELF_V, self.v, WIDTH_HK, WIDTH_D, 0),
@@ -59,15 +90,32 @@ static const slot_row slots[CZ_SLOTS] = {
                             false},
     [CZ_SLOT_FINAL_NORM_BIAS] = {"final norm.bias", STACK_END, STACK(final_norm.bias), WIDTH_D,
                                  NONE, 0, false},
-    [CZ_SLOT_HEAD] = {"head", MODEL_END, MODEL(head), ROWS_V, WIDTH_D, CZ_WHEN_UNTIED, true},
+    [CZ_SLOT_HEAD] = {"head", MODEL_END, MODEL(head), ROWS_V, WIDTH_E, CZ_WHEN_UNTIED, true,
+                      CAUSAL | MASKED},
+    HEAD(LM_DENSE, heads.lm_dense.weight, WIDTH_E, WIDTH_D, MASKED),
+    HEAD_BIAS(LM_DENSE_BIAS, heads.lm_dense.bias, WIDTH_E, MASKED),
+    HEAD(LM_NORM, heads.lm_norm.gain, WIDTH_E, NONE, MASKED),
+    HEAD_BIAS(LM_NORM_BIAS, heads.lm_norm.bias, WIDTH_E, MASKED),
+    HEAD_BIAS(LM_BIAS, heads.lm_bias, ROWS_V, MASKED),
+    [CZ_SLOT_POOLER] = {"pooler", MODEL_END, MODEL(heads.pooler.weight), WIDTH_D, WIDTH_D, 0, false,
+                        SENTENCES | CLASSES},
+    HEAD_BIAS(POOLER_BIAS, heads.pooler.bias, WIDTH_D, SENTENCES | CLASSES),
+    HEAD(NEXT_SENTENCE, heads.next_sentence.weight, ROWS_TWO, WIDTH_D, SENTENCES),
+    HEAD_BIAS(NEXT_SENTENCE_BIAS, heads.next_sentence.bias, ROWS_TWO, SENTENCES),
+    HEAD(CLASSIFIER, heads.classifier.weight, ROWS_C, WIDTH_D, CLASSES),
+    HEAD_BIAS(CLASSIFIER_BIAS, heads.classifier.bias, ROWS_C, CLASSES),
 };
 
 static int64_t size_of(const cz_model_config *c, extent e) {
   switch (e) {
   case NONE: return 0;
   case ROWS_V: return c->vocab_size;
-  case ROWS_P: return c->family->position_offset + c->n_positions;
+  case ROWS_P: return cz_model_position_offset(c) + cz_model_longest(c);
   case ROWS_N: return c->buckets;
+  case ROWS_TYPES: return c->n_types;
+  case ROWS_C: return c->n_labels;
+  case ROWS_TWO: return 2;
+  case WIDTH_E: return cz_model_embedding_width(c);
   case WIDTH_D: return c->d_model;
   case WIDTH_HK: return c->n_heads * c->d_kv;
   case WIDTH_F: return c->d_ff;
@@ -92,25 +140,56 @@ static cz_param **pointer(const place *p, cz_slot slot) {
   return (cz_param **)(void *)(base + slots[slot].at);
 }
 
-static bool holds(const place *p, unsigned when) {
+static bool holds(const place *p, unsigned when, const slot_row *slot) {
   const cz_model_config *c = &p->m->config;
   bool cross = p->stack && p->stack->cross;
+  if (slot->heads && !(slot->heads & c->heads)) return false;
+  when |= slot->when;
   return !((when & CZ_WHEN_GATED && !c->gated) || (when & CZ_WHEN_NOT_GATED && c->gated) ||
            (when & CZ_WHEN_CROSS && !cross) || (when & CZ_WHEN_NO_CROSS && cross) ||
            (when & CZ_WHEN_UNTIED && c->tied));
 }
 
-/* The tensor's name with {s} and {i} filled in. */
+/* The group of blocks that block I belongs to, by Hugging Face's arithmetic, and its place K in
+ * it: layer after layer runs all blocks of its group. */
+static int64_t group_of(const cz_model_config *c, int64_t i, int64_t *k) {
+  *k = i % c->n_inner;
+  return (int64_t)((double)(i / c->n_inner) / ((double)c->n_layers / (double)c->n_groups));
+}
+
+/* The number of the first block that is the same as block I. */
+static int64_t first_like(const cz_model_config *c, int64_t i) {
+  int64_t k, g, other;
+  if (!c->family->shared_blocks) return i;
+  g = group_of(c, i, &k);
+  for (int64_t j = 0; j < i; j++)
+    if (group_of(c, j, &other) == g && other == k) return j;
+  return i;
+}
+
+/* What stands for KEY, the letter between braces. */
+static void substitute(char out[32], const place *p, char key) {
+  int64_t k = 0, number = p->block;
+  if (key == 's') {
+    snprintf(out, 32, "%s", p->stack->name);
+    return;
+  }
+  if (key != 'i') number = group_of(&p->m->config, p->block, &k);
+  snprintf(out, 32, "%lld", (long long)(key == 'k' ? k : number));
+}
+
+/* The tensor's name with all between braces filled in. */
 static cz_status expand(const char **out, const place *p, const char *tensor) {
   char name[256];
   size_t n = 0;
   for (const char *at = tensor; *at && n + 32 < sizeof name;) {
-    if (!strncmp(at, "{s}", 3))
-      n += (size_t)snprintf(name + n, 32, "%s", p->stack->name), at += 3;
-    else if (!strncmp(at, "{i}", 3))
-      n += (size_t)snprintf(name + n, 32, "%lld", (long long)p->block), at += 3;
-    else
+    char with[32];
+    if (at[0] != '{') {
       name[n++] = *at++;
+      continue;
+    }
+    substitute(with, p, at[1]);
+    n += (size_t)snprintf(name + n, 32, "%s", with), at += 3;
   }
   name[n] = '\0';
   char *kept;
@@ -126,9 +205,12 @@ static cz_status declare_weight(const place *p, const cz_weight *w) {
   const cz_model_config *c = &m->config;
   const slot_row *slot = &slots[w->slot];
   const int64_t dim[2] = {size_of(c, slot->rows), size_of(c, slot->columns)};
-  const cz_init init = {w->init, c->init_factor * (w->scale ? w->scale(c) : 1)};
-  cz_origin origin = {
-      .part = w->part, .parts = w->parts ? w->parts : 1, .transposed = w->transposed};
+  const bool constant = w->init == CZ_INIT_ONE && w->scale;
+  const cz_init init = {w->init, (constant ? 1 : c->init_factor) * (w->scale ? w->scale(c) : 1)};
+  cz_origin origin = {.part = w->part,
+                      .parts = w->parts ? w->parts : 1,
+                      .transposed = w->transposed,
+                      .heads = w->slot == CZ_SLOT_HEAD ? 0 : slot->heads};
   char name[288];
   bool matrix = slot->columns != NONE;
   CZ_TRY(expand(&origin.tensor, p, w->tensor));
@@ -140,7 +222,8 @@ static cz_status declare_weight(const place *p, const cz_weight *w) {
   m->origins[m->params->n] = origin;
   cz_param **declared = pointer(p, w->slot);
   CZ_TRY(cz_params_declare(m->params, declared, name, matrix ? 2 : 1, dim, init, matrix));
-  (*declared)->exact = w->slot == CZ_SLOT_POSITIONS || w->slot == CZ_SLOT_POSITION_BIAS;
+  (*declared)->exact =
+      w->slot == CZ_SLOT_POSITIONS || w->slot == CZ_SLOT_POSITION_BIAS || w->slot == CZ_SLOT_TYPES;
   return CZ_OK;
 }
 
@@ -148,7 +231,7 @@ static cz_status declare_scope(const place *p, scope s) {
   for (const cz_weight *w = p->m->config.family->weights; w->tensor; w++) {
     const slot_row *slot = &slots[w->slot];
     bool here = slot->scope == s || (s == BLOCK && slot->scope == FIRST_BLOCK && p->block == 0);
-    if (here && holds(p, w->when | slot->when)) CZ_TRY(declare_weight(p, w));
+    if (here && holds(p, w->when, slot)) CZ_TRY(declare_weight(p, w));
   }
   return CZ_OK;
 }
@@ -156,7 +239,7 @@ static cz_status declare_scope(const place *p, scope s) {
 /* A map that leaves out what every model needs is a mistake in the family's file. */
 static cz_status check_scope(const place *p, scope s) {
   for (int i = 0; i < CZ_SLOTS; i++)
-    if (slots[i].scope == s && slots[i].required && holds(p, slots[i].when) &&
+    if (slots[i].scope == s && slots[i].required && holds(p, 0, &slots[i]) &&
         !*pointer(p, (cz_slot)i))
       return CZ_FAIL(CZ_EINVAL, "the weight map of family %s has no %s for these sizes",
                      p->m->config.family->name, slots[i].name);
@@ -171,6 +254,11 @@ static cz_status declare_stack(cz_model *m, cz_stack *s, const char *name, int64
   CZ_TRY(cz_arena_alloc(m->arena, &s->blocks, (size_t)n, sizeof *s->blocks));
   CZ_TRY(declare_scope(&p, STACK_BEGIN));
   for (p.block = 0; p.block < n; p.block++) {
+    const int64_t like = first_like(&m->config, p.block);
+    if (like < p.block) {
+      s->blocks[p.block] = s->blocks[like];
+      continue;
+    }
     CZ_TRY(declare_scope(&p, BLOCK));
     CZ_TRY(check_scope(&p, BLOCK));
   }
@@ -191,7 +279,9 @@ cz_status cz__model_declare(cz_model *m) {
   bool pair = c->family->architecture == CZ_ENCODER_DECODER;
   CZ_TRY(declare_scope(&whole, MODEL_BEGIN));
   if (pair) CZ_TRY(declare_stack(m, &m->encoder, "encoder", c->n_layers, false));
-  CZ_TRY(declare_stack(m, &m->decoder, "decoder", pair ? c->n_decoder_layers : c->n_layers, pair));
+  const char *name = c->family->architecture == CZ_ENCODER ? "encoder" : "decoder";
+  CZ_TRY(
+      declare_stack(m, &m->decoder, name, pair ? c->n_decoder_layers : cz_model_blocks(c), pair));
   CZ_TRY(declare_scope(&whole, MODEL_END));
   CZ_TRY(check_scope(&whole, MODEL_BEGIN));
   CZ_TRY(check_scope(&whole, MODEL_END));

@@ -174,12 +174,17 @@ static cz_status allocate(cz_decoder *d) {
                              cz_dtype_bytes(d->model->params->compute));
 }
 
-/* Learned positions end somewhere. */
-static cz_status check_positions(const cz_decoder *d) {
+/* An encoder has no next token, and learned positions end somewhere. */
+static cz_status check_model(const cz_decoder *d) {
   const cz_model *m = d->model;
-  if (m->decoder.positions && d->options.max_length > m->config.n_positions)
+  if (m->config.family->architecture == CZ_ENCODER)
+    return CZ_FAIL(CZ_EINVAL,
+                   "decoder: family %s has no next token to generate: each of its "
+                   "tokens sees all others",
+                   m->config.family->name);
+  if (m->decoder.positions && d->options.max_length > cz_model_longest(&m->config))
     return CZ_FAIL(CZ_EINVAL, "decoder: sequences of %lld tokens, the model has %lld positions",
-                   (long long)d->options.max_length, (long long)m->config.n_positions);
+                   (long long)d->options.max_length, (long long)cz_model_longest(&m->config));
   return CZ_OK;
 }
 
@@ -194,7 +199,7 @@ cz_status cz_decoder_create(cz_decoder **decoder, cz_model *model,
   d->model = model;
   d->options = *options;
   d->pair = model->config.family->architecture == CZ_ENCODER_DECODER;
-  CZ_GO(st, check_positions(d), fail);
+  CZ_GO(st, check_model(d), fail);
   CZ_GO(st, allocate(d), fail);
   if (d->pair) {
     CZ_GO(st, cz_graph_create(&d->encode, model->params), fail);
@@ -236,7 +241,7 @@ void cz_decoder_destroy(cz_decoder **decoder) {
 
 static cz_status feed_encoder_positions(cz_decoder *d, const cz_feed *f) {
   if (d->enc_positions == CZ_ABSENT) return CZ_OK;
-  CZ_TRY(cz_net_positions(d->places, &d->model->config, "encoder", f->encoder.spans, f->segments));
+  CZ_TRY(cz_net_positions(d->places, &d->model->config, "encoder", &f->encoder, f->segments));
   return cz_graph_feed_int(d->encode, d->enc_positions, d->places, f->encoder.tokens);
 }
 

@@ -20,7 +20,18 @@ enum { N_FAMILIES = sizeof families / sizeof *families, MAX_NAMES = 128, NAME_BY
 const char *const cz_architecture_names[CZ_ARCHITECTURES] = {
     [CZ_ENCODER_DECODER] = "encoder-decoder",
     [CZ_LANGUAGE_MODEL] = "language model",
-    [CZ_PREFIX_LM] = "prefix language model"};
+    [CZ_PREFIX_LM] = "prefix language model",
+    [CZ_ENCODER] = "encoder"};
+
+const char *const cz_head_names[CZ_HEADS] = {[CZ_HEAD_CAUSAL_LM] = "causal_lm",
+                                             [CZ_HEAD_MASKED_LM] = "masked_lm",
+                                             [CZ_HEAD_NEXT_SENTENCE] = "next_sentence",
+                                             [CZ_HEAD_CLASSIFICATION] = "classification"};
+
+const char *const cz_problem_names[CZ_PROBLEMS] = {
+    [CZ_PROBLEM_SINGLE_LABEL] = "single_label_classification",
+    [CZ_PROBLEM_MULTI_LABEL] = "multi_label_classification",
+    [CZ_PROBLEM_REGRESSION] = "regression"};
 
 #define INT(member)  .kind = CZ_FACT_INT, .at = offsetof(cz_model_config, member)
 #define REAL(member) .kind = CZ_FACT_REAL, .at = offsetof(cz_model_config, member)
@@ -31,7 +42,9 @@ enum {
   MAX_WIDTH = 1 << 20,
   MAX_LAYERS = 1 << 10,
   MAX_HEADS = 1 << 14,
-  MAX_DISTANCE = 1 << 20
+  MAX_DISTANCE = 1 << 20,
+  MAX_TYPES = 1 << 10,
+  MAX_LABELS = 1 << 16
 };
 const cz_fact_row cz_facts[CZ_FACTS] = {
     [CZ_FACT_VOCAB_SIZE] = {"vocab_size", INT(vocab_size), .min = 1, .max = MAX_VOCABULARY},
@@ -47,12 +60,21 @@ const cz_fact_row cz_facts[CZ_FACTS] = {
     [CZ_FACT_MAX_DISTANCE] = {"relative_attention_max_distance", INT(max_distance), .min = 1,
                               .max = MAX_DISTANCE},
     [CZ_FACT_N_POSITIONS] = {"n_positions", INT(n_positions), .min = 1, .max = MAX_DISTANCE},
+    [CZ_FACT_D_EMBEDDING] = {"embedding_size", INT(d_embedding), .min = 1, .max = MAX_WIDTH},
+    [CZ_FACT_N_TYPES] = {"type_vocab_size", INT(n_types), .min = 1, .max = MAX_TYPES},
+    [CZ_FACT_N_GROUPS] = {"num_hidden_groups", INT(n_groups), .min = 1, .max = MAX_LAYERS},
+    [CZ_FACT_N_INNER] = {"inner_group_num", INT(n_inner), .min = 1, .max = MAX_LAYERS},
+    [CZ_FACT_N_LABELS] = {"num_labels", INT(n_labels), .min = 1, .max = MAX_LABELS},
     [CZ_FACT_DROPOUT] = {"dropout_rate", REAL(dropout)},
+    [CZ_FACT_ATTENTION_DROPOUT] = {"attention_dropout", REAL(attention_dropout)},
+    [CZ_FACT_EMBEDDING_DROPOUT] = {"embedding_dropout", REAL(embedding_dropout)},
+    [CZ_FACT_CLASSIFIER_DROPOUT] = {"classifier_dropout", REAL(classifier_dropout)},
     [CZ_FACT_NORM_EPS] = {"layer_norm_epsilon", REAL(norm_eps)},
     [CZ_FACT_INIT_FACTOR] = {"initializer_factor", REAL(init_factor)},
     [CZ_FACT_ACTIVATION] = {"feed_forward_proj", .kind = CZ_FACT_NAME},
     [CZ_FACT_TIED] = {"tie_word_embeddings", BOOL(tied)},
     [CZ_FACT_SCALED] = {"scale_decoder_outputs", BOOL(scaled)},
+    [CZ_FACT_LAYER_SCALED] = {"scale_attn_by_inverse_layer_idx", BOOL(layer_scaled)},
     [CZ_FACT_PAD_ID] = {"pad_token_id", INT(pad_id), .min = 0, .max = MAX_VOCABULARY},
     [CZ_FACT_EOS_ID] = {"eos_token_id", INT(eos_id), .min = 0, .max = MAX_VOCABULARY},
     [CZ_FACT_START_ID] = {"decoder_start_token_id", INT(start_id), .min = 0, .max = MAX_VOCABULARY},
@@ -116,11 +138,19 @@ cz_status cz_model_config_named(cz_model_config *config, const char *name) {
   return CZ_OK;
 }
 
-/* Facts about a kind of positions that the family does not have are not looked at. */
+/* Facts about what the family does not have are not looked at. */
 static bool is_used(const cz_family *f, cz_fact fact) {
-  if (fact == CZ_FACT_BUCKETS || fact == CZ_FACT_MAX_DISTANCE)
-    return f->positions == CZ_POSITIONS_BUCKETS;
-  return fact != CZ_FACT_N_POSITIONS || f->positions == CZ_POSITIONS_LEARNED;
+  switch (fact) {
+  case CZ_FACT_BUCKETS:
+  case CZ_FACT_MAX_DISTANCE: return f->positions == CZ_POSITIONS_BUCKETS;
+  case CZ_FACT_N_POSITIONS: return f->positions == CZ_POSITIONS_LEARNED;
+  case CZ_FACT_N_LABELS: return cz_family_heads(f) & CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION);
+  case CZ_FACT_D_EMBEDDING:
+  case CZ_FACT_N_TYPES:
+  case CZ_FACT_N_GROUPS:
+  case CZ_FACT_N_INNER: return cz_family_key(f, fact);
+  default: return true;
+  }
 }
 
 static cz_status check_range(const cz_model_config *c, cz_fact fact, const char **key) {
@@ -145,15 +175,50 @@ static cz_status check_buckets(const cz_model_config *c, const char **key) {
   return CZ_OK;
 }
 
+/* Stacks that read one text need no id that ends or begins another; GPT-2's default, 50256, stays
+ * in the files of smaller vocabularies. Padding must be an id where positions depend on it. */
+static bool may_lack_id(const cz_family *f, cz_fact fact, int64_t id) {
+  if (fact == CZ_FACT_PAD_ID) return id == -1 && !f->positions_behind_pad && !f->padding_row;
+  return f->classes && id >= -1;
+}
+
 static cz_status check_ids(const cz_model_config *c, const char **key) {
   const cz_fact facts[] = {CZ_FACT_PAD_ID, CZ_FACT_EOS_ID, CZ_FACT_START_ID};
   const int64_t ids[] = {c->pad_id, c->eos_id, c->start_id};
   for (int i = 0; i < 3; i++) {
     *key = cz_facts[facts[i]].name;
+    if (may_lack_id(c->family, facts[i], ids[i])) continue;
     if (ids[i] < 0 || ids[i] >= c->vocab_size)
       return CZ_FAIL(CZ_EINVAL, "special id %lld is outside the vocabulary of %lld",
                      (long long)ids[i], (long long)c->vocab_size);
   }
+  return CZ_OK;
+}
+
+static cz_status check_dropout(const cz_model_config *c, const char **key) {
+  for (int fact = CZ_FACT_DROPOUT; fact <= CZ_FACT_CLASSIFIER_DROPOUT; fact++) {
+    const double p = cz_model_dropout(c, (cz_fact)fact);
+    *key = cz_facts[fact].name;
+    if (!(p >= 0 && p < 1)) return CZ_FAIL(CZ_EINVAL, "%g is not in [0, 1)", p);
+  }
+  return CZ_OK;
+}
+
+/* Heads that the family has, places that the table has, groups that blocks can be dealt to. */
+static cz_status check_parts(const cz_model_config *c, const char **key) {
+  const cz_family *f = c->family;
+  *key = "heads";
+  for (int h = 0; h < CZ_HEADS; h++)
+    if (c->heads & CZ_HEAD_BIT(h) & ~cz_family_heads(f))
+      return CZ_FAIL(CZ_EINVAL, "family %s has no %s", f->name, cz_head_names[h]);
+  *key = cz_facts[CZ_FACT_N_POSITIONS].name;
+  if (f->positions == CZ_POSITIONS_LEARNED && cz_model_longest(c) < 1)
+    return CZ_FAIL(CZ_EINVAL, "%lld rows leave no place behind row %lld, which is padding's",
+                   (long long)c->n_positions, (long long)c->pad_id);
+  *key = cz_facts[CZ_FACT_N_GROUPS].name;
+  if (f->shared_blocks && c->n_groups > c->n_layers)
+    return CZ_FAIL(CZ_EINVAL, "%lld groups are more than the %lld layers", (long long)c->n_groups,
+                   (long long)c->n_layers);
   return CZ_OK;
 }
 
@@ -164,16 +229,15 @@ static cz_status check(const cz_model_config *c, const char **key) {
   if (c->n_heads * c->d_kv > MAX_WIDTH)
     return CZ_FAIL(CZ_EINVAL, "%lld heads of %lld are more than %d wide", (long long)c->n_heads,
                    (long long)c->d_kv, MAX_WIDTH);
-  *key = cz_facts[CZ_FACT_DROPOUT].name;
-  if (!(c->dropout >= 0 && c->dropout < 1))
-    return CZ_FAIL(CZ_EINVAL, "%g is not in [0, 1)", c->dropout);
+  CZ_TRY(check_dropout(c, key));
   *key = cz_facts[CZ_FACT_NORM_EPS].name;
   if (!(c->norm_eps > 0 && isfinite(c->norm_eps)))
     return CZ_FAIL(CZ_EINVAL, "%g is not positive and finite", c->norm_eps);
   *key = cz_facts[CZ_FACT_INIT_FACTOR].name;
   if (!(c->init_factor > 0 && isfinite(c->init_factor)))
     return CZ_FAIL(CZ_EINVAL, "%g is not positive and finite", c->init_factor);
-  return check_ids(c, key);
+  CZ_TRY(check_ids(c, key));
+  return check_parts(c, key);
 }
 
 /** Refuses values that no model can have (CZ_EINVAL). *KEY becomes the name of the fact that
@@ -190,4 +254,42 @@ const cz_weight *cz_family_weight(const cz_family *f, cz_slot slot) {
   for (const cz_weight *w = f->weights; w->tensor; w++)
     if (w->slot == slot) return w;
   return NULL;
+}
+
+/** What the family calls FACT in config.json, or null when it has no such key. Static. */
+const char *cz_family_key(const cz_family *f, cz_fact fact) {
+  for (const cz_config_key *k = f->keys; k && k->key; k++)
+    if (k->fact == fact) return k->key;
+  return NULL;
+}
+
+/** Bits of the heads that models of the family can have. */
+unsigned cz_family_heads(const cz_family *f) {
+  unsigned heads = f->defaults.heads;
+  for (const cz_head_class *h = f->classes; h && h->name; h++) heads |= h->heads;
+  return heads;
+}
+
+/** E, the width of embeddings and of the vocabulary's matrix. */
+int64_t cz_model_embedding_width(const cz_model_config *c) {
+  return cz_family_key(c->family, CZ_FACT_D_EMBEDDING) ? c->d_embedding : c->d_model;
+}
+
+/** The row of the position table that a segment's first token has. */
+int64_t cz_model_position_offset(const cz_model_config *c) {
+  return c->family->positions_behind_pad ? c->pad_id + 1 : c->family->position_offset;
+}
+
+/** Tokens of a segment at most, of a family with learned positions. */
+int64_t cz_model_longest(const cz_model_config *c) {
+  return c->family->positions_behind_pad ? c->n_positions - c->pad_id - 1 : c->n_positions;
+}
+
+/** The rate of one of the four places of dropout; families without a key for it have that of
+ * hidden states, and none before the classifier. */
+double cz_model_dropout(const cz_model_config *c, cz_fact which) {
+  if (which == CZ_FACT_DROPOUT) return c->dropout;
+  if (cz_family_key(c->family, which))
+    return *(const double *)((const char *)c + cz_facts[which].at);
+  return which == CZ_FACT_CLASSIFIER_DROPOUT ? 0 : c->dropout;
 }

@@ -14,6 +14,27 @@
 CZ_MUST cz_status cz_hf_load(cz_model **model, const cz_model_config *config, const char *folder,
                              cz_device *device);
 CZ_MUST cz_status cz_hf_open(cz_model **model, const char *folder, cz_device *device);
+
+/* What is asked for beyond what the folder's class has. */
+typedef struct cz_hf_options {
+  unsigned heads;   /* bits of cz_head; 0: those of its class in "architectures" */
+  int64_t n_labels; /* classes of the classification head; 0: what config.json says */
+  uint64_t seed;    /* of heads that the folder does not have */
+} cz_hf_options;
+
+CZ_MUST cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *device,
+                                  const cz_hf_options *options);
+
+/* A tensor in the names and shapes of files. */
+typedef struct cz_hf_tensor_view {
+  const char *name; /* borrowed from the model */
+  int rank;
+  int64_t dims[2], count;
+  double *data; /* [count], owned by the caller */
+} cz_hf_tensor_view;
+
+CZ_MUST cz_status cz_hf_tensor(cz_hf_tensor_view *out, bool *first, const cz_model *m, size_t i,
+                               const double *host);
 CZ_MUST cz_status cz_hf_save(const cz_model *model, const char *folder);
 CZ_MUST cz_status cz_hf_config_read(cz_model_config *config, const char *path);
 CZ_MUST cz_status cz_hf_config_read_as(cz_model_config *config, const char *path,

@@ -1,7 +1,7 @@
 /* config.json (docs/models.md 2.1, 2.6, 7) by the family's table of keys: every key that
  * changes a number is read strictly, generic ones are known by name, and a key that is
  * neither is named in a warning. */
-#include "nn/hf.h"
+#include "nn/hf_files.h"
 #include "base/log.h"
 #include "graph/ops.h"
 #include "json/json.h"
@@ -46,6 +46,8 @@ static const char *const generic[] = {"architectures",
                                       "sep_token_id",
                                       "cloze_family",
                                       "use_cache",
+                                      "num_labels",
+                                      "_num_labels",
                                       NULL};
 
 typedef struct reading {
@@ -73,7 +75,9 @@ static bool listed(const char *key, const char *const *list) {
 
 static bool is_used(const char *key, const cz_family *f) {
   for (const cz_config_key *k = f->keys; k->key; k++)
-    if (!strcmp(k->key, key)) return true;
+    if (!strcmp(k->key, key) || (k->alias && !strcmp(k->alias, key))) return true;
+  for (const cz_config_must *m = f->musts; m && m->key; m++)
+    if (!strcmp(m->key, key)) return true;
   return false;
 }
 
@@ -84,13 +88,6 @@ static void warn_unknown(const reading *r, const cz_family *f) {
     if (!is_used(key, f) && !listed(key, f->ignored) && !listed(key, generic))
       cz_warn("%s: key %s is not known and not used", r->at.file, key);
   }
-}
-
-/* How the family calls a fact, or null. */
-static const char *key_of(const cz_family *f, cz_fact fact) {
-  for (const cz_config_key *k = f->keys; k->key; k++)
-    if (k->fact == fact) return k->key;
-  return NULL;
 }
 
 /* The activation under its name; without the key the family's first. */
@@ -129,17 +126,79 @@ static cz_status assume(const reading *r, cz_model_config *c, const cz_config_ke
 
 static cz_status read_key(const reading *r, cz_model_config *c, const cz_config_key *k) {
   const cz_fact_row *fact = &cz_facts[k->fact];
+  const char *key = k->alias && !value_of(r, k->key) ? k->alias : k->key;
   void *to = (char *)c + fact->at;
   if (fact->kind == CZ_FACT_NAME) return read_activation(r, c, k->key);
-  if (!value_of(r, k->key)) return assume(r, c, k);
+  if (!value_of(r, key)) return assume(r, c, k);
   if (fact->kind == CZ_FACT_INT)
-    return cz_json_get_int(to, r->root, &r->at, k->key, INT64_MIN, INT64_MAX);
-  return fact->kind == CZ_FACT_REAL ? cz_json_get_real(to, r->root, &r->at, k->key)
-                                    : cz_json_get_bool(to, r->root, &r->at, k->key);
+    return cz_json_get_int(to, r->root, &r->at, key, INT64_MIN, INT64_MAX);
+  return fact->kind == CZ_FACT_REAL ? cz_json_get_real(to, r->root, &r->at, key)
+                                    : cz_json_get_bool(to, r->root, &r->at, key);
+}
+
+/* Keys with a value that means another computation. */
+static cz_status check_musts(const reading *r, const cz_family *f) {
+  for (const cz_config_must *m = f->musts; m && m->key; m++) {
+    const char *text;
+    bool truth = m->truth;
+    if (!value_of(r, m->key)) continue;
+    if (!m->text) {
+      CZ_TRY(cz_json_get_bool(&truth, r->root, &r->at, m->key));
+      if (truth != m->truth)
+        return CZ_FAIL(CZ_EINVAL, "%s: %s: %s is not computed here; it must be %s", r->at.file,
+                       m->key, truth ? "true" : "false", m->truth ? "true" : "false");
+      continue;
+    }
+    CZ_TRY(text_of(r, &text, m->key));
+    if (strcmp(text, m->text))
+      return CZ_FAIL(CZ_EINVAL, "%s: %s: '%s' is not computed here; it must be '%s'", r->at.file,
+                     m->key, text, m->text);
+  }
+  return CZ_OK;
+}
+
+static bool classifies(const cz_family *f) {
+  return cz_family_heads(f) & CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION);
+}
+
+/* The number of classes, by Hugging Face's rules: id2label counts them, else num_labels does, else
+ * there are two; one class alone is a regression unless problem_type says otherwise. */
+static cz_status read_classes(const reading *r, cz_model_config *c) {
+  const char *problem;
+  json_t *labels = value_of(r, "id2label");
+  if (!classifies(c->family)) return CZ_OK;
+  if (labels && !json_is_object(labels))
+    return cz_json_expected(&r->at, "id2label", labels, "an object");
+  if (labels)
+    c->n_labels = (int64_t)json_object_size(labels);
+  else if (value_of(r, "num_labels"))
+    CZ_TRY(cz_json_get_int(&c->n_labels, r->root, &r->at, "num_labels", INT64_MIN, INT64_MAX));
+  CZ_TRY(text_of(r, &problem, "problem_type"));
+  c->problem = c->n_labels == 1 ? CZ_PROBLEM_REGRESSION : CZ_PROBLEM_SINGLE_LABEL;
+  if (!problem) return CZ_OK;
+  for (c->problem = 0; c->problem < CZ_PROBLEMS; c->problem++)
+    if (!strcmp(problem, cz_problem_names[c->problem])) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "%s: problem_type '%s' is none of %s, %s, %s", r->at.file, problem,
+                 cz_problem_names[0], cz_problem_names[1], cz_problem_names[2]);
+}
+
+/* The heads of the class that the file names first; a class that the family's list does not have
+ * is read for its body, with a causal LM where the family has one, which costs nothing. */
+static cz_status read_heads(const reading *r, cz_model_config *c) {
+  const json_t *list = value_of(r, "architectures");
+  const char *name = json_string_value(json_array_get(list, 0));
+  c->heads = c->family->defaults.heads;
+  if (!list || !c->family->classes) return CZ_OK;
+  if (!json_is_array(list) || (json_array_size(list) && !name))
+    return cz_json_expected(&r->at, "architectures", list, "a list of texts");
+  for (const cz_head_class *h = c->family->classes; name && h->name; h++)
+    if (!strcmp(h->name, name)) return c->heads = h->heads, CZ_OK;
+  c->heads &= CZ_HEAD_BIT(CZ_HEAD_CAUSAL_LM);
+  return CZ_OK;
 }
 
 static bool is_given(const reading *r, const cz_family *f, cz_fact fact) {
-  const char *key = key_of(f, fact);
+  const char *key = cz_family_key(f, fact);
   return key && value_of(r, key);
 }
 
@@ -148,7 +207,8 @@ static void complete(const reading *r, cz_model_config *c) {
   const cz_family *f = c->family;
   if (!is_given(r, f, CZ_FACT_D_KV) && c->d_kv == 0 && c->n_heads > 0)
     c->d_kv = c->d_model / c->n_heads;
-  if (!is_given(r, f, CZ_FACT_D_FF) && c->d_ff == 0) c->d_ff = 4 * c->d_model;
+  if (!is_given(r, f, CZ_FACT_D_FF) && c->d_ff == 0 && c->d_model < INT32_MAX)
+    c->d_ff = 4 * c->d_model;
   if (!is_given(r, f, CZ_FACT_N_DECODER_LAYERS) && c->n_decoder_layers == 0)
     c->n_decoder_layers = c->n_layers;
 }
@@ -160,12 +220,19 @@ static cz_status read_facts(const reading *r, cz_model_config *c, const cz_famil
   *c = family->defaults;
   c->family = family;
   for (const cz_config_key *k = family->keys; k->key; k++) CZ_TRY(read_key(r, c, k));
+  CZ_TRY(check_musts(r, family));
+  CZ_TRY(read_classes(r, c));
+  CZ_TRY(read_heads(r, c));
   complete(r, c);
+  if (!cz_family_key(family, CZ_FACT_D_KV) && c->n_heads > 0 && c->d_model % c->n_heads)
+    return CZ_FAIL(CZ_EINVAL, "%s: %s: %lld is not a multiple of %lld heads", r->at.file,
+                   cz_family_key(family, CZ_FACT_D_MODEL), (long long)c->d_model,
+                   (long long)c->n_heads);
   cz_status st = cz_model_config_check(c, &name);
   if (st == CZ_OK) return CZ_OK;
   for (int i = 0; i < CZ_FACTS; i++)
-    if (!strcmp(cz_facts[i].name, name) && key_of(family, (cz_fact)i))
-      name = key_of(family, (cz_fact)i);
+    if (!strcmp(cz_facts[i].name, name) && cz_family_key(family, (cz_fact)i))
+      name = cz_family_key(family, (cz_fact)i);
   return CZ_FAIL(CZ_EINVAL, "%s: %s: %s", r->at.file, name, cz_error_message());
 }
 
@@ -209,7 +276,7 @@ static cz_status find_family(const reading *r, const cz_family **family) {
     cz_model_config c = {.family = *family = cz_family_at(i)};
     if (!has_type(*family, type)) continue;
     any = true;
-    CZ_TRY(read_activation(r, &c, key_of(*family, CZ_FACT_ACTIVATION)));
+    CZ_TRY(read_activation(r, &c, cz_family_key(*family, CZ_FACT_ACTIVATION)));
     if (c.gated == (*family)->defaults.gated) return CZ_OK;
   }
   return any ? CZ_FAIL(CZ_EINVAL, "%s: no family of model_type '%s' has this feed-forward",
@@ -260,29 +327,116 @@ static cz_status make_value(json_t **out, const cz_model_config *c, cz_fact fact
   return CZ_OK;
 }
 
+/* An id that the model does not have. */
+static bool is_absent(const cz_model_config *c, cz_fact fact) {
+  return fact >= CZ_FACT_PAD_ID &&
+         *(const int64_t *)(const void *)((const char *)c + cz_facts[fact].at) < 0;
+}
+
 /* Adds each key of the family whose fact is from FIRST to LAST. */
 static cz_status add_facts(json_t *root, const cz_model_config *c, cz_fact first, cz_fact last) {
   for (const cz_config_key *k = c->family->keys; k->key; k++) {
     json_t *value = NULL;
-    if (k->fact < first || k->fact > last) continue;
+    if (k->fact < first || k->fact > last || is_absent(c, k->fact)) continue;
     CZ_TRY(make_value(&value, c, k->fact));
     CZ_TRY(cz_json_set(root, k->key, value));
   }
   return CZ_OK;
 }
 
-/** Writes a config.json with every key spelled out, so that no class default of any
- * transformers version can change a number. */
-cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
+/* Both tables of the classes' names, LABEL_0 and so on where LABELS is null, and what is asked of
+ * the classes. */
+static cz_status add_classes(json_t *root, const cz_model_config *c, const char *const *labels) {
+  json_t *names = json_object(), *numbers = json_object();
+  cz_status st = CZ_OK;
+  for (int64_t i = 0; i < c->n_labels && st == CZ_OK; i++) {
+    char key[32], own[32];
+    snprintf(key, sizeof key, "%lld", (long long)i);
+    snprintf(own, sizeof own, "LABEL_%lld", (long long)i);
+    const char *name = labels ? labels[i] : own;
+    st = cz_json_set(names, key, json_string(name));
+    if (st == CZ_OK) st = cz_json_set(numbers, name, json_integer(i));
+  }
+  if (st == CZ_OK) st = cz_json_set(root, "id2label", json_incref(names));
+  if (st == CZ_OK) st = cz_json_set(root, "label2id", json_incref(numbers));
+  if (st == CZ_OK)
+    st = cz_json_set(root, "problem_type", json_string(cz_problem_names[c->problem]));
+  json_decref(names);
+  json_decref(numbers);
+  return st;
+}
+
+/* The class of "architectures" with exactly the configuration's heads; of several heads that no one
+ * class has, that of the first. */
+static const char *class_of(const cz_model_config *c) {
+  const cz_head_class *all = c->family->classes;
+  for (const cz_head_class *h = all; h && h->name; h++)
+    if (h->heads == c->heads) return h->name;
+  for (const cz_head_class *h = all; h && h->name; h++)
+    if (h->heads & c->heads) return h->name;
+  return c->family->hf_class;
+}
+
+static cz_status add_musts(json_t *root, const cz_family *f) {
+  for (const cz_config_must *m = f->musts; m && m->key; m++)
+    CZ_TRY(cz_json_set(root, m->key, m->text ? json_string(m->text) : json_boolean(m->truth)));
+  return CZ_OK;
+}
+
+/** As cz_hf_config_write, with the classes' names, LABELS [n_labels] or null. */
+cz_status cz__hf_config_write(const cz_model_config *c, const char *const *labels,
+                              const char *path) {
   const cz_family *f = c->family;
-  json_t *root = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", f->hf_class, "model_type",
+  json_t *root = json_pack("{s:[s], s:s, s:s, s:b}", "architectures", class_of(c), "model_type",
                            f->model_types[0], "cloze_family", f->name, "is_encoder_decoder",
                            f->architecture == CZ_ENCODER_DECODER);
   cz_status st = root ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "%s: no memory to write it", path);
   if (st == CZ_OK) st = add_facts(root, c, 0, CZ_FACTS - 1);
+  if (st == CZ_OK) st = add_musts(root, f);
+  if (st == CZ_OK && classifies(f)) st = add_classes(root, c, labels);
   if (st == CZ_OK) st = cz_json_set(root, "use_cache", json_true());
   if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(2));
   json_decref(root);
+  return st;
+}
+
+/** Writes a config.json with every key spelled out, so that no class default of any
+ * transformers version can change a number. */
+cz_status cz_hf_config_write(const cz_model_config *c, const char *path) {
+  return cz__hf_config_write(c, NULL, path);
+}
+
+static cz_status set_labels(cz_model *m, const reading *r, json_t *labels) {
+  const int64_t n = m->config.n_labels;
+  const char **names;
+  CZ_TRY(cz_arena_alloc(m->arena, &names, (size_t)n, sizeof *names));
+  for (int64_t i = 0; i < n; i++) {
+    char key[32];
+    snprintf(key, sizeof key, "%lld", (long long)i);
+    const json_t *name = json_object_get(labels, key);
+    if (!json_is_string(name))
+      return CZ_FAIL(CZ_EINVAL,
+                     "%s: id2label: class %s of %lld has no name; classes are numbered from 0",
+                     r->at.file, key, (long long)n);
+    for (int64_t k = 0; k < i; k++)
+      if (!strcmp(names[k], json_string_value(name)))
+        return CZ_FAIL(CZ_EINVAL, "%s: id2label: classes %lld and %lld are both '%s'", r->at.file,
+                       (long long)k, (long long)i, names[k]);
+    names[i] = json_string_value(name);
+  }
+  return cz_model_set_labels(m, names, n);
+}
+
+/** Names M's classes as the config.json at PATH does, where it does. */
+cz_status cz__hf_labels_read(cz_model *m, const char *path) {
+  reading r = {.at.file = path};
+  cz_status st;
+  if (!(m->config.heads & CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION))) return CZ_OK;
+  CZ_GO(st, cz_json_read(&r.root, path), done);
+  json_t *labels = value_of(&r, "id2label");
+  if (labels) st = set_labels(m, &r, labels);
+done:
+  json_decref(r.root);
   return st;
 }
 

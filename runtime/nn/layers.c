@@ -30,13 +30,14 @@ static cz_value product(cz_builder *b, const char *name, cz_value x, const cz_li
   return out[0];
 }
 
-static cz_value linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w) {
+/** y = x W^T + bias in the dtype of products. x [T, in] -> [T, out]. */
+cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w) {
   return product(b, name, x, w, 1, b->model->params->compute);
 }
 
-/* The family's norm of each row (kernels/norm/norm.h), which leads from a wide stream to products.
+/** The family's norm of each row (kernels/norm/norm.h), which leads from a wide stream to products.
  * x [T, D]. */
-static cz_value norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
+cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
   char buffer[192];
   cz_norm_attr attr = {.kind = family_of(b)->norm,
                        .eps = b->model->config.norm_eps,
@@ -46,13 +47,34 @@ static cz_value norm(cz_builder *b, const char *name, cz_value x, const cz_norm_
   return out[0];
 }
 
-/* Inverted dropout; nothing is added to the graph when the rate is 0. x [T, D]. */
-static cz_value dropout(cz_builder *b, const char *name, cz_value x, cz_value spans) {
+/* The rate at a place of its own. */
+static double rate_of(const cz_builder *b, cz_fact place) {
+  return b->own_rates ? cz_model_dropout(&b->model->config, place) : b->dropout;
+}
+
+/** Inverted dropout at the rate of PLACE, CZ_FACT_DROPOUT or one of the others; nothing is added
+ * to the graph when that is 0. x [T, D]. */
+cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans,
+                          cz_fact place) {
   char buffer[192];
-  if (b->dropout == 0) return x;
-  cz_dropout_attr attr = {.p = b->dropout, .share_segment = b->share_dropout};
+  const double p = rate_of(b, place);
+  if (p == 0) return x;
+  cz_dropout_attr attr = {.p = p, .share_segment = b->share_dropout};
   cz_value in[] = {x, b->share_dropout ? spans : CZ_ABSENT}, out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_dropout, full(buffer, b, name), 2, in, &attr);
+  return out[0];
+}
+
+static cz_value dropout(cz_builder *b, const char *name, cz_value x, cz_value spans) {
+  return cz_layer_dropout(b, name, x, spans, CZ_FACT_DROPOUT);
+}
+
+/** act(x), times GATE where that is not absent; both [T, F]. */
+cz_value cz_layer_activation(cz_builder *b, const char *name, cz_value x, cz_value gate, int kind) {
+  char buffer[192];
+  const cz_activation_attr attr = {.kind = kind};
+  cz_value in[] = {x, gate}, out[CZ_OP_OUT];
+  cz_graph_op(b->g, out, CZ_OP_activation, full(buffer, b, name), 2, in, &attr);
   return out[0];
 }
 
@@ -73,18 +95,22 @@ static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_val
   return out[0];
 }
 
-/** Rows of the embedding, unscaled, plus those of learned positions, with the family's norm
- * and dropout. ids [T] -> [T, D]. */
+/** Rows of the embedding, unscaled, plus those of token types, plus those of learned positions,
+ * with the family's norm and dropout, and mapped to the blocks' width. ids [T] -> [T, D]. */
 cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t) {
-  cz_value x = look_up(b, "embed", b->model->embedding, ids);
+  cz_value x = look_up(b, "embed", b->model->embedding, ids); /* [T, E] */
+  if (s->types) x = add(b, "types.add", x, look_up(b, "types", s->types, t->types));
   if (s->positions) x = add(b, "embed.add", x, look_up(b, "positions", s->positions, t->positions));
-  if (s->embedding_norm.gain) x = norm(b, "embed.norm", x, &s->embedding_norm);
-  return dropout(b, "embed.dropout", x, t->spans);
+  if (s->embedding_norm.gain) x = cz_layer_norm(b, "embed.norm", x, &s->embedding_norm);
+  x = cz_layer_dropout(b, "embed.dropout", x, t->spans, CZ_FACT_EMBEDDING_DROPOUT);
+  return s->embedding_map.weight ? cz_layer_linear(b, "embed.map", x, &s->embedding_map) : x;
 }
 
 /* What scores are multiplied by. */
-static double score_scale(const cz_model_config *c) {
-  return c->family->scaled_attention ? 1 / sqrt((double)c->d_kv) : 1;
+static double score_scale(const cz_builder *b) {
+  const cz_model_config *c = &b->model->config;
+  const double scale = c->family->scaled_attention ? 1 / sqrt((double)c->d_kv) : 1;
+  return c->layer_scaled ? scale / (double)(b->block + 1) : scale;
 }
 
 /* By cuDNN, whose segments have LONGEST keys at most; cz_net_create has made sure that it can. */
@@ -93,7 +119,7 @@ static cz_value attention_by_cudnn(cz_builder *b, const char *name, const cz_val
   char buffer[192];
   const cz_attention_cudnn_attr attr = {.heads = (int)b->model->config.n_heads,
                                         .causal = mask == CZ_ATTENTION_MASK_CAUSAL,
-                                        .scale = score_scale(&b->model->config),
+                                        .scale = score_scale(b),
                                         .longest_q = t->longest,
                                         .longest_k = longest};
   cz_value out[CZ_OP_OUT];
@@ -109,11 +135,11 @@ static cz_value attention(cz_builder *b, const char *name, const cz_value in[7],
     return attention_by_cudnn(b, name, in, t, mask, longest);
   cz_attention_attr attr = {.heads = (int)c->n_heads,
                             .mask = mask,
-                            .scale = score_scale(c),
+                            .scale = score_scale(b),
                             .buckets = (int)c->buckets,
                             .max_distance = (int)c->max_distance,
                             .bidirectional = t->bidirectional,
-                            .dropout = b->dropout,
+                            .dropout = rate_of(b, CZ_FACT_ATTENTION_DROPOUT),
                             .share_queries = b->share_dropout};
   cz_value out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_attention, full(buffer, b, name), 7, in, &attr);
@@ -129,19 +155,20 @@ static cz_value append(cz_builder *b, const char *name, cz_value cache, cz_value
 
 /* The beginning of a sublayer: norm(x) in families that have the norm there. */
 static cz_value sublayer_in(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w) {
-  return family_of(b)->norm_place == CZ_NORM_BEFORE ? norm(b, name, x, w) : x;
+  return family_of(b)->norm_place == CZ_NORM_BEFORE ? cz_layer_norm(b, name, x, w) : x;
 }
 
-/* Its end: x + dropout(y), with the norm of that in families that have it there. */
+/* Its end: x + dropout(y), without the dropout where the family has NONE there, and with the norm
+ * of the sum in families that have it there. */
 static cz_value sublayer_out(cz_builder *b, const char *sublayer, cz_value x, cz_value y,
-                             const cz_norm_weights *w, const cz_tokens *t) {
+                             const cz_norm_weights *w, const cz_tokens *t, bool none) {
   char name[32];
   snprintf(name, sizeof name, "%s.dropout", sublayer);
-  y = dropout(b, name, y, t->spans);
+  if (!none) y = dropout(b, name, y, t->spans);
   snprintf(name, sizeof name, "%s.add", sublayer);
   x = add(b, name, x, y);
   snprintf(name, sizeof name, "%s.norm", sublayer);
-  return family_of(b)->norm_place == CZ_NORM_AFTER ? norm(b, name, x, w) : x;
+  return family_of(b)->norm_place == CZ_NORM_AFTER ? cz_layer_norm(b, name, x, w) : x;
 }
 
 /** The residual self-attention layer: x + dropout(O attention(norm(x))), or its norm
@@ -151,9 +178,9 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
                                  cz_param *position_bias, const cz_tokens *t,
                                  const cz_cache *cache) {
   cz_value y = sublayer_in(b, "self.norm", x, &w->norm); /* [T, D] */
-  cz_value q = linear(b, "self.q", y, &w->q);            /* [T, H*K] */
-  cz_value k = linear(b, "self.k", y, &w->k);
-  cz_value v = linear(b, "self.v", y, &w->v);
+  cz_value q = cz_layer_linear(b, "self.q", y, &w->q);   /* [T, H*K] */
+  cz_value k = cz_layer_linear(b, "self.k", y, &w->k);
+  cz_value v = cz_layer_linear(b, "self.v", y, &w->v);
   cz_value k_spans = t->spans;
   if (cache) {
     k = append(b, "self.k.append", cache->k, k, cache->rows);
@@ -162,8 +189,8 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
   }
   cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, param_or_absent(b, position_bias)};
   cz_value a = attention(b, "self.attention", in, t, t->mask, t->longest); /* [T, H*K] */
-  a = linear(b, "self.o", a, &w->o);                                       /* [T, D] */
-  return sublayer_out(b, "self", x, a, &w->norm, t);
+  a = cz_layer_linear(b, "self.o", a, &w->o);                              /* [T, D] */
+  return sublayer_out(b, "self", x, a, &w->norm, t, family_of(b)->no_self_dropout);
 }
 
 /** The residual cross-attention layer: queries from x [T, D], keys and values CROSS [S, H*K]
@@ -171,33 +198,30 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
 cz_value cz_layer_cross_attention(cz_builder *b, cz_value x, const cz_attention_layer *w,
                                   const cz_tokens *t, const cz_crossed *cross) {
   cz_value y = sublayer_in(b, "cross.norm", x, &w->norm);
-  cz_value q = linear(b, "cross.q", y, &w->q);
+  cz_value q = cz_layer_linear(b, "cross.q", y, &w->q);
   cz_value in[7] = {q, cross->k, cross->v, t->spans, cross->spans, CZ_ABSENT, CZ_ABSENT};
   cz_value a = attention(b, "cross.attention", in, t, CZ_ATTENTION_MASK_FULL, cross->longest);
-  a = linear(b, "cross.o", a, &w->o);
-  return sublayer_out(b, "cross", x, a, &w->norm, t);
+  a = cz_layer_linear(b, "cross.o", a, &w->o);
+  return sublayer_out(b, "cross", x, a, &w->norm, t, false);
 }
 
 /** The residual feed-forward layer: x + dropout(Wo dropout(act(Wi norm(x)) [* Wg
  * norm(x)])), or its norm afterwards. x [T, D]. */
 cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
                                const cz_tokens *t) {
-  char buffer[192];
-  cz_activation_attr attr = {.kind = b->model->config.activation};
   cz_value y = sublayer_in(b, "ffn.norm", x, &w->norm);
-  cz_value in[2] = {linear(b, "ffn.wi", y, &w->wi), CZ_ABSENT}, out[CZ_OP_OUT]; /* [T, F] */
-  if (w->gate.weight) in[1] = linear(b, "ffn.gate", y, &w->gate);
-  cz_graph_op(b->g, out, CZ_OP_activation, full(buffer, b, "ffn.act"), 2, in, &attr);
-  cz_value h = out[0];
+  cz_value h = cz_layer_linear(b, "ffn.wi", y, &w->wi), gate = CZ_ABSENT; /* [T, F] */
+  if (w->gate.weight) gate = cz_layer_linear(b, "ffn.gate", y, &w->gate);
+  h = cz_layer_activation(b, "ffn.act", h, gate, b->model->config.activation);
   if (family_of(b)->inner_dropout) h = dropout(b, "ffn.inner.dropout", h, t->spans);
-  h = linear(b, "ffn.wo", h, &w->wo); /* [T, D] */
-  return sublayer_out(b, "ffn", x, h, &w->norm, t);
+  h = cz_layer_linear(b, "ffn.wo", h, &w->wo); /* [T, D] */
+  return sublayer_out(b, "ffn", x, h, &w->norm, t, family_of(b)->no_ffn_dropout);
 }
 
 /** Keys and values [S, H*K] that cross-attention W reads, from the encoder's output. */
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded) {
-  return (cz_crossed){.k = linear(b, "cross.k", encoded->x, &w->k),
-                      .v = linear(b, "cross.v", encoded->x, &w->v),
+  return (cz_crossed){.k = cz_layer_linear(b, "cross.k", encoded->x, &w->k),
+                      .v = cz_layer_linear(b, "cross.v", encoded->x, &w->v),
                       .spans = encoded->spans,
                       .longest = encoded->longest};
 }
@@ -219,6 +243,7 @@ static cz_value block(cz_builder *b, const cz_stack *s, int64_t i, cz_value x, c
 void cz_layer_enter_block(cz_builder *b, char scope[CZ_SCOPE], const cz_stack *s, int64_t i) {
   snprintf(scope, CZ_SCOPE, "%s.block.%lld", s->name, (long long)i);
   b->scope = scope;
+  b->block = i;
 }
 
 /** x [T, D] through all blocks of the stack. With RECOMPUTE only the blocks' borders are
@@ -239,7 +264,7 @@ cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_t
 /** The end of the stack on rows x of its output: its last norm and dropout, where the
  * family has them. x [N, D]. */
 cz_value cz_layer_finish(cz_builder *b, const cz_stack *s, cz_value x, cz_value spans) {
-  if (s->final_norm.gain) x = norm(b, "final.norm", x, &s->final_norm);
+  if (s->final_norm.gain) x = cz_layer_norm(b, "final.norm", x, &s->final_norm);
   return family_of(b)->final_dropout ? dropout(b, "final.dropout", x, spans) : x;
 }
 
@@ -257,20 +282,22 @@ cz_value cz_layer_encoder(cz_builder *b, cz_value ids, const cz_tokens *t, bool 
 cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions) {
   return (cz_tokens){.spans = spans,
                      .positions = positions,
+                     .types = CZ_ABSENT,
                      .prefix = CZ_ABSENT,
                      .mask = CZ_ATTENTION_MASK_FULL,
                      .bidirectional = true};
 }
 
 /** Tokens of the stack that predicts: each sees what came before, in a prefix LM also the
- * whole prefix. */
+ * whole prefix, in an encoder all others. */
 cz_tokens cz_layer_decoder_tokens(const cz_model *m, cz_value spans, cz_value positions,
                                   cz_value prefix) {
-  cz_tokens t = {.spans = spans, .positions = positions, .prefix = prefix};
+  cz_tokens t = {.spans = spans, .positions = positions, .types = CZ_ABSENT, .prefix = prefix};
   switch (m->config.family->architecture) { /* complete: a further one says what its tokens see */
   case CZ_ENCODER_DECODER:
   case CZ_LANGUAGE_MODEL: t.mask = CZ_ATTENTION_MASK_CAUSAL; break;
   case CZ_PREFIX_LM: t.mask = CZ_ATTENTION_MASK_PREFIX, t.bidirectional = true; break;
+  case CZ_ENCODER: t.mask = CZ_ATTENTION_MASK_FULL, t.bidirectional = true; break;
   case CZ_ARCHITECTURES: CZ_CHECK(!"an architecture");
   }
   return t;
@@ -285,6 +312,29 @@ double cz_layer_logit_scale(const cz_model *m) {
 /** Logits [N, V] of rows x [N, D], in the dtype of losses: in bfloat16 words within 1 / 256 of the
  * best one would be equal to it. */
 cz_value cz_layer_logits(cz_builder *b, cz_value x) {
-  const cz_linear_weights head = {.weight = b->model->head};
+  const cz_linear_weights head = {.weight = b->model->head, .bias = b->model->heads.lm_bias};
   return product(b, "logits", x, &head, cz_layer_logit_scale(b->model), b->model->device->real);
+}
+
+/** The masked LM's transform of rows x [N, D]: product, activation, norm, [N, E]. Families without
+ * one give x. */
+cz_value cz_layer_transform(cz_builder *b, cz_value x) {
+  const cz_head_weights *w = &b->model->heads;
+  const int body = b->model->config.activation;
+  if (!w->lm_dense.weight) return x;
+  x = cz_layer_linear(b, "dense", x, &w->lm_dense);
+  x = cz_layer_activation(b, "act", x, CZ_ABSENT,
+                          family_of(b)->lm_gelu ? CZ_ACTIVATION_GELU : body);
+  return cz_layer_norm(b, "norm", x, &w->lm_norm);
+}
+
+/** What a classifier reads of pooled states x [N, D], before its own dropout: the pooler of
+ * families that have one. */
+cz_value cz_layer_pool(cz_builder *b, cz_value x) {
+  const cz_head_weights *w = &b->model->heads;
+  if (!w->pooler.weight) return x;
+  if (family_of(b)->pooler_dropout)
+    x = cz_layer_dropout(b, "pooler.dropout", x, CZ_ABSENT, CZ_FACT_CLASSIFIER_DROPOUT);
+  x = cz_layer_linear(b, "pooler", x, &w->pooler);
+  return cz_layer_activation(b, "pooler.act", x, CZ_ABSENT, family_of(b)->pooler_activation);
 }

@@ -14,9 +14,11 @@ typedef struct cz_builder {
   cz_graph *g;
   const cz_model *model;
   double dropout;
+  bool own_rates; /* places that have a rate of their own in the configuration take that */
   bool share_dropout;
   bool cudnn;        /* attentions without a relative bias are cuDNN's */
   const char *scope; /* prefix of node names: "encoder.block.3" */
+  int64_t block;     /* the number of the block that is being built */
 } cz_builder;
 
 /* The tokens that a stack works on: T of them, B segments. A token sees its own segment
@@ -24,6 +26,7 @@ typedef struct cz_builder {
 typedef struct cz_tokens {
   cz_value spans;     /* [B, 2] */
   cz_value positions; /* [T], rows of the position table; CZ_ABSENT without one */
+  cz_value types;     /* [T], token types; CZ_ABSENT without them */
   cz_value prefix;    /* [B] or CZ_ABSENT */
   int mask;           /* cz_attention_mask of the self-attention */
   bool bidirectional; /* buckets for both directions */
@@ -66,6 +69,13 @@ typedef struct cz_stack_reads {
 enum { CZ_SCOPE = 64 };
 void cz_layer_enter_block(cz_builder *b, char scope[CZ_SCOPE], const cz_stack *s, int64_t i);
 
+/* Pieces of which layers are made. */
+cz_value cz_layer_linear(cz_builder *b, const char *name, cz_value x, const cz_linear_weights *w);
+cz_value cz_layer_norm(cz_builder *b, const char *name, cz_value x, const cz_norm_weights *w);
+cz_value cz_layer_activation(cz_builder *b, const char *name, cz_value x, cz_value gate, int kind);
+cz_value cz_layer_dropout(cz_builder *b, const char *name, cz_value x, cz_value spans,
+                          cz_fact place);
+
 /* Building blocks. Each returns the value it adds; a failure poisons it (graph.h), so
  * calls are chained without checks. Layers of a block are whole residual layers: norm,
  * function, dropout and addition in the order of the family's norm_place. */
@@ -89,5 +99,8 @@ cz_tokens cz_layer_decoder_tokens(const cz_model *m, cz_value spans, cz_value po
                                   cz_value prefix);
 double cz_layer_logit_scale(const cz_model *m);
 cz_value cz_layer_logits(cz_builder *b, cz_value x);
+/* What heads read, of gathered rows: the masked LM's transform, classifiers' pooler. */
+cz_value cz_layer_transform(cz_builder *b, cz_value x);
+cz_value cz_layer_pool(cz_builder *b, cz_value x);
 
 #endif

@@ -109,3 +109,31 @@ cz_status cz_model_count(int64_t *count, const cz_model_config *config) {
   cz_model_destroy(&m);
   return CZ_OK;
 }
+
+/** Names the classes of the classification head; N must be their number (CZ_EINVAL), and the names
+ * are copied. */
+cz_status cz_model_set_labels(cz_model *m, const char *const *names, int64_t n) {
+  if (n != m->config.n_labels)
+    return CZ_FAIL(CZ_EINVAL, "%lld labels for a classifier of %lld classes", (long long)n,
+                   (long long)m->config.n_labels);
+  CZ_TRY(cz_arena_alloc(m->arena, &m->labels, (size_t)n, sizeof *m->labels));
+  for (int64_t i = 0; i < n; i++) {
+    char *kept;
+    CZ_TRY(cz_arena_strdup(m->arena, &kept, names[i]));
+    m->labels[i] = kept;
+  }
+  return CZ_OK;
+}
+
+/** From the next net on the rates of dropout in the body are those of FROM. */
+void cz_model_take_dropout(cz_model *m, const cz_model_config *from) {
+  m->config.dropout = from->dropout;
+  m->config.attention_dropout = from->attention_dropout;
+  m->config.embedding_dropout = from->embedding_dropout;
+}
+
+/** Blocks that run one after the other in a single stack: in families that share them more than
+ * are declared. */
+int64_t cz_model_blocks(const cz_model_config *c) {
+  return c->family->shared_blocks ? c->n_layers * c->n_inner : c->n_layers;
+}

@@ -50,10 +50,12 @@ typedef struct cz_stack {
   int64_t n;
   bool cross; /* the blocks have cross-attention */
   cz_block *blocks;
-  cz_param *positions;            /* [offset + n_positions, D], learned */
-  cz_norm_weights embedding_norm; /* [D] */
-  cz_param *position_bias;        /* [buckets, H], of all self-attentions of the stack */
-  cz_norm_weights final_norm;     /* [D] */
+  cz_param *positions;             /* [offset + n_positions, E], learned */
+  cz_param *types;                 /* [types, E] */
+  cz_norm_weights embedding_norm;  /* [E] */
+  cz_linear_weights embedding_map; /* [D, E] */
+  cz_param *position_bias;         /* [buckets, H], of all self-attentions of the stack */
+  cz_norm_weights final_norm;      /* [D] */
 } cz_stack;
 
 /* Where a parameter stands in files: rows `part` of `parts` of a tensor. Kept for each
@@ -63,7 +65,18 @@ typedef struct cz_origin {
   const char *tensor;
   int part, parts; /* parts = 1: all of it */
   bool transposed;
+  unsigned heads; /* bits of cz_head that it is for, 0: the body's. Those of equal bits are in a
+                     file together or not at all */
 } cz_origin;
+
+/* Parameters of the heads that the configuration names. */
+typedef struct cz_head_weights {
+  cz_linear_weights lm_dense;                  /* [E, D] */
+  cz_norm_weights lm_norm;                     /* [E] */
+  cz_param *lm_bias;                           /* [V] */
+  cz_linear_weights pooler;                    /* [D, D] */
+  cz_linear_weights next_sentence, classifier; /* [2, D], [C, D] */
+} cz_head_weights;
 
 /* A single stack is the decoder, with an empty encoder: it is the stack that predicts.
  * Tied weights are one parameter with two users; their gradients meet in it. */
@@ -75,8 +88,11 @@ typedef struct cz_model {
   cz_origin *origins; /* of each parameter, in order of declaration */
   size_t cap_origins;
   cz_arena *arena;
-  cz_param *embedding; /* [V, D] */
-  cz_param *head;      /* [V, D]; the embedding when tied */
+  cz_param *embedding; /* [V, E] */
+  cz_param *head;      /* [V, E]; the embedding when tied */
+  cz_head_weights heads;
+  const char **labels; /* [C] names of the classes; null: LABEL_0, ... */
+  unsigned drawn;      /* heads whose parameters the folder did not have: bits of cz_head */
   cz_stack encoder;    /* n = 0 for single stacks */
   cz_stack decoder;
 } cz_model;
@@ -108,6 +124,9 @@ CZ_MUST cz_status cz_precision_check(const cz_model_config *config, cz_device *d
                                      cz_precision precision, bool wide_stream);
 CZ_MUST cz_status cz_model_compute(cz_model *model, cz_precision precision, bool wide_stream);
 CZ_MUST cz_status cz_model_count(int64_t *count, const cz_model_config *config);
+CZ_MUST cz_status cz_model_set_labels(cz_model *model, const char *const *names, int64_t n);
+void cz_model_take_dropout(cz_model *model, const cz_model_config *from);
+int64_t cz_model_blocks(const cz_model_config *config);
 
 /* declare.c */
 CZ_MUST cz_status cz__model_declare(cz_model *model);

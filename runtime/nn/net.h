@@ -6,6 +6,28 @@
 #include "graph/graph.h"
 #include "nn/model.h"
 
+/* A head of a net. All stand on one body; each has rows of its own, targets, and the denominator
+ * of its loss, and a net's loss is their sum. */
+typedef enum cz_net_head_kind {
+  CZ_NET_VOCABULARY,   /* masked or causal LM: cross-entropy over all words, by cross_entropy */
+  CZ_NET_LABEL_WORDS,  /* the same states scored for a few words a class, by label_words */
+  CZ_NET_CLASSIFIER,   /* the classification head: pooler, and a row of `classifier` a class */
+  CZ_NET_NEXT_SENTENCE /* likewise with two classes */
+} cz_net_head_kind;
+
+enum { CZ_NET_HEADS = 4 }; /* of one net at most */
+
+typedef struct cz_net_head_options {
+  cz_net_head_kind kind;
+  int64_t capacity_rows;  /* rows that it reads at most, of all segments */
+  bool no_loss;           /* scores or logits alone */
+  bool logits;            /* VOCABULARY: keep those of its rows, [rows, V] */
+  bool soft;              /* the others: targets are weights of classes, [rows, C] */
+  double temperature;     /* the others: of label_words; 0: 1 */
+  int64_t classes, words; /* LABEL_WORDS: C, and W words of a class at most */
+  bool own_bias;          /* LABEL_WORDS: a bias [V] of the head's own, cz_net_set_bias */
+} cz_net_head_options;
+
 /* Capacities are maxima of one run (a shard, when training); memory is planned for them,
  * and the time of a run follows what is fed. */
 typedef struct cz_net_options {
@@ -19,7 +41,9 @@ typedef struct cz_net_options {
   double dropout;         /* replaces the model's when >= 0 */
   bool dropout_per_token; /* false: one mask along each segment, as the published runs drew it
                              (t5.md 0.8) */
-  double z_loss, label_smoothing;
+  double z_loss, label_smoothing; /* of VOCABULARY heads */
+  int n_heads; /* 0: one VOCABULARY head, with the rows and targets of the feed itself */
+  cz_net_head_options heads[CZ_NET_HEADS];
   bool cudnn; /* attentions without a relative bias by cuDNN (nn/attention.h), which is told: */
   int64_t longest_encoder, longest_decoder; /* tokens of a segment at most; 0: not known */
 } cz_net_options;
@@ -29,21 +53,44 @@ typedef struct cz_stack_input {
   const int32_t *ids;   /* [tokens] */
   const int32_t *spans; /* [segments, 2] begin and end of each segment */
   int64_t tokens;
+  const int32_t *types; /* [tokens] token types, of families that have them; null: all 0 */
 } cz_stack_input;
+
+/* What a head of the options reads; a segment may have no row, or several. */
+typedef struct cz_net_head_feed {
+  const int32_t *rows; /* [n_rows] positions in the flat tokens */
+  int64_t n_rows;
+  const int32_t *targets; /* [n_rows] tokens or classes; negative: not counted */
+  const double *soft;     /* [n_rows, C] in place of targets where the head has soft ones */
+  double denominator;     /* positive, also where there is no row */
+} cz_net_head_feed;
 
 /* One batch as the graph wants it: flat tokens, segment spans, no padding; borrowed. The
  * words are those of cz_shard (data/batch.h). */
 typedef struct cz_feed {
   int64_t segments;
-  cz_stack_input encoder;   /* empty for a single stack */
-  cz_stack_input decoder;   /* ids already shifted by one */
-  const int32_t *prefix;    /* [segments], prefix LM only */
-  const int32_t *loss_rows; /* [n_loss_rows] decoder positions that the loss reads, with
-                               options.loss_rows; without, it reads all of them */
-  const int32_t *targets;   /* [n_loss_rows]; negative: not counted */
-  int64_t n_loss_rows;      /* without options.loss_rows: decoder.tokens */
-  double denominator;       /* the loss is the sum over counted rows divided by this */
+  cz_stack_input encoder;        /* empty for a single stack */
+  cz_stack_input decoder;        /* ids already shifted by one */
+  const int32_t *prefix;         /* [segments], prefix LM only */
+  const int32_t *loss_rows;      /* [n_loss_rows] decoder positions that the loss reads, with
+                                    options.loss_rows; without, it reads all of them */
+  const int32_t *targets;        /* [n_loss_rows]; negative: not counted */
+  int64_t n_loss_rows;           /* without options.loss_rows: decoder.tokens */
+  double denominator;            /* the loss is the sum over counted rows divided by this */
+  const cz_net_head_feed *heads; /* [options.n_heads]; then the four before it are not read */
 } cz_feed;
+
+/* A head in the graph; inputs, then outputs, CZ_ABSENT where it has none. nll [rows] is in nats, 0
+ * where a target is not counted. */
+typedef struct cz_net_head {
+  cz_net_head_options options;
+  const char *name;
+  int64_t n_rows; /* extent */
+  int64_t classes;
+  cz_value rows, places, targets, soft, denominator, words, bias;
+  cz_value loss, nll, logits, scores; /* scores [rows, C], logits [rows, V] */
+  bool has_words, has_bias;           /* were fed */
+} cz_net_head;
 
 /* The graph with the values that a caller feeds and reads. One batch at a time:
  * cz_net_feed, then cz_graph_forward or cz_graph_train on `graph`, then reads of the
@@ -53,19 +100,26 @@ typedef struct cz_net {
   cz_graph *graph;
   cz_model *model; /* borrowed */
   cz_net_options options;
-  int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* extents */
+  int64_t segments, encoder_tokens, decoder_tokens; /* extents */
   struct {
-    cz_value ids, spans, positions; /* positions: made from the spans where the model has them */
-  } encoder, decoder;               /* inputs, as the following */
-  cz_value prefix, loss_rows, targets, denominator;
-  cz_value loss, nll, logits, encoded; /* outputs; CZ_ABSENT when not made */
-  int32_t *positions;                  /* [larger capacity], scratch of the feed */
+    cz_value ids, spans, positions, types; /* the last two where the model has them */
+  } encoder, decoder;                      /* inputs */
+  cz_value prefix;
+  cz_net_head heads[CZ_NET_HEADS];
+  int n_heads;
+  /* outputs; CZ_ABSENT when not made. loss, nll and logits are those of the first head */
+  cz_value loss, nll, logits, encoded;
+  int32_t *numbers, *places; /* scratch of the feed: [larger capacity], [most rows of a head] */
 } cz_net;
 
 CZ_MUST cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *options);
 void cz_net_destroy(cz_net **net);
 CZ_MUST cz_status cz_net_feed(cz_net *net, const cz_feed *feed);
 CZ_MUST cz_status cz_net_positions(int32_t *out, const cz_model_config *c, const char *what,
-                                   const int32_t *spans, int64_t segments);
+                                   const cz_stack_input *stack, int64_t segments);
+CZ_MUST cz_status cz_net_set_words(cz_net *net, int head, const int32_t *words);
+CZ_MUST cz_status cz_net_set_bias(cz_net *net, int head, const double *bias);
+void cz_net_pooled_rows(int32_t *rows, const cz_model_config *c, const int32_t *spans,
+                        int64_t segments);
 
 #endif

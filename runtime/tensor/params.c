@@ -275,19 +275,26 @@ static cz_status init_param(const cz_params *p, drawing *d, const cz_param *q, c
   return CZ_OK;
 }
 
-/** Draws every parameter from its initialiser, on all threads. A value depends on SEED, the
- * parameter's name and its place in the tensor, on nothing else, so models that share a
- * parameter start equal in it. */
-cz_status cz_params_init(cz_params *p, uint64_t seed) {
+static cz_status init_some(cz_params *p, size_t from, size_t to, uint64_t seed) {
   cz_status st = p->device->sync(p->device);
   drawing d;
   CZ_TRY(st);
   CZ_TRY(cz_alloc(&d.x, DRAWN, sizeof *d.x));
-  for (size_t i = 0; i < p->n && st == CZ_OK; i++)
+  for (size_t i = from; i < to && st == CZ_OK; i++)
     st = init_param(p, &d, p->list[i], cz_draw_key_of(seed, p->list[i]->name));
   free(d.x);
   cz_params_values_written(p);
   return st;
+}
+
+/** Draws every parameter from its initialiser, on all threads. A value depends on SEED, the
+ * parameter's name and its place in the tensor, on nothing else, so models that share a
+ * parameter start equal in it. */
+cz_status cz_params_init(cz_params *p, uint64_t seed) { return init_some(p, 0, p->n, seed); }
+
+/** As cz_params_init, of the parameter of number I alone. */
+cz_status cz_params_init_one(cz_params *p, size_t i, uint64_t seed) {
+  return init_some(p, i, i + 1, seed);
 }
 
 /** The parameter called NAME, or null. Borrowed. */

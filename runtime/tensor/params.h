@@ -78,6 +78,7 @@ CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *na
 CZ_MUST cz_status cz_params_allocate(cz_params *p);
 CZ_MUST cz_status cz_params_allocate_grads(cz_params *p, int64_t extra);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
+CZ_MUST cz_status cz_params_init_one(cz_params *p, size_t i, uint64_t seed);
 /* Mixed precision (Micikevicius et al. 2018): updates are made in float32, where a step of 1e-3 of
  * a weight is not lost, and products in 16 bits. compute comes after allocate and before the first
  * graph; matrices get copies, vectors and tables of positions are read as they are. */

@@ -1,16 +1,15 @@
 /* `cloze trace`: one forward and backward of a model on a batch, everything written to a
  * file: to find where a ported checkpoint departs. */
 #include "commands/commands.h"
+#include "commands/trace_batch.h"
 #include "base/args.h"
 #include "base/fs.h"
+#include "base/nearest.h"
 #include "device/help.h"
-#include "json/json.h"
 #include "nn/hf.h"
 #include "recipe/recipe.h"
 #include "tensor/h5_file.h"
-#include "training/feed.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,123 +17,26 @@
 
 const char cz_trace_usage[] =
     "cloze trace MODEL_DIR --batch FILE.jsonl --out FILE.h5 [--device D] [--precision P] "
-    "[--wide-stream] [--no-grad]\n"
+    "[--wide-stream] [--head H] [--no-grad]\n"
     "Runs MODEL_DIR (a Hugging Face directory) forward and backward on a batch, without dropout, "
     "and writes to FILE.h5:\n"
     "  loss         mean over all counted positions\n"
-    "  logits/N     [positions, V] of segment N\n"
+    "  logits/N     [positions, V] of segment N; of a classifier [1, classes]\n"
     "  grad/NAME    gradient of every parameter, name and orientation as Hugging Face's "
     "named_parameters\n"
     "Each line of the batch is one segment: {\"input_ids\": [...], \"target_ids\": [...]} for an "
     "encoder-decoder (the decoder reads the shifted\n"
     "target), {\"input_ids\": [...], \"labels\": [...]} for a single stack (position i predicts "
     "label i + 1; \"prefix\": N for a prefix LM);\n"
-    "-100 is not counted.\n"
+    "a masked LM predicts label i at position i; {\"input_ids\": [...], \"label\": K} for a "
+    "classifier. \"token_type_ids\": [...] beside them,\n"
+    "of models that have types, are 0 where they are left out; -100 is not counted.\n"
+    "  --head H     masked_lm, causal_lm, classification or next_sentence; that of the folder's "
+    "class (architectures) by default\n"
     "  --device D   ref (float64, default) or " CZ_DEVICE_HELP_OTHERS "\n"
     "  --precision P  of products and activations: f32 (the device's own, default), bf16, fp16\n"
     "  --wide-stream  the residual stream stays in float32 beside a narrower precision\n"
     "  --no-grad    loss and logits only\n";
-
-static cz_status get_list(const json_t *line, const char *key, const char *path, int number,
-                          const json_t **out) {
-  *out = json_object_get(line, key);
-  if (!json_is_array(*out))
-    return CZ_FAIL(CZ_EINVAL, "%s:%d: %s is missing or not a list", path, number, key);
-  return json_array_size(*out) ? CZ_OK
-                               : CZ_FAIL(CZ_EINVAL, "%s:%d: %s is empty", path, number, key);
-}
-
-/* Ids below MINIMUM, or not in the vocabulary of MAXIMUM, are refused here, where their place
- * is known. */
-static cz_status append_ids(cz_ids *out, const json_t *list, const char *key, const char *path,
-                            int number, int64_t minimum, int64_t maximum) {
-  for (size_t i = 0; i < json_array_size(list); i++) {
-    const json_t *v = json_array_get(list, i);
-    json_int_t id = json_integer_value(v);
-    if (!json_is_integer(v) || id < INT32_MIN || id > INT32_MAX)
-      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s is not a token id", path, number, i, key);
-    if (id < minimum || id >= maximum)
-      return CZ_FAIL(CZ_EINVAL, "%s:%d: element %zu of %s, %lld, is not in the vocabulary of %lld",
-                     path, number, i, key, (long long)id, (long long)maximum);
-    CZ_TRY(cz_ids_add(out, (int32_t)id));
-  }
-  return CZ_OK;
-}
-
-/* Encoder-decoder: the decoder reads the start id, then its own targets; a position that
- * is not counted is read as padding, as Hugging Face has it. */
-static cz_status add_pair(cz_flat_batch *b, const cz_model_config *c, const json_t *line,
-                          const char *path, int number) {
-  const json_t *inputs, *targets;
-  size_t enc = b->encoder.ids.len, dec = b->decoder.ids.len;
-  CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
-  CZ_TRY(get_list(line, "target_ids", path, number, &targets));
-  CZ_TRY(append_ids(&b->encoder.ids, inputs, "input_ids", path, number, 0, c->vocab_size));
-  CZ_TRY(append_ids(&b->targets, targets, "target_ids", path, number, INT32_MIN, c->vocab_size));
-  CZ_TRY(cz_ids_add(&b->decoder.ids, (int32_t)c->start_id));
-  for (size_t i = dec; i + 1 < b->targets.len; i++)
-    CZ_TRY(cz_ids_add(&b->decoder.ids,
-                      b->targets.data[i] < 0 ? (int32_t)c->pad_id : b->targets.data[i]));
-  CZ_TRY(cz_token_lists_close(&b->encoder, enc));
-  return cz_token_lists_close(&b->decoder, dec);
-}
-
-/* A single stack reads its inputs and predicts the next label. */
-static cz_status add_stack(cz_flat_batch *b, const cz_model_config *c, const json_t *line,
-                           const char *path, int number) {
-  const json_t *inputs, *labels, *prefix = json_object_get(line, "prefix");
-  size_t dec = b->decoder.ids.len;
-  CZ_TRY(get_list(line, "input_ids", path, number, &inputs));
-  CZ_TRY(get_list(line, "labels", path, number, &labels));
-  if (json_array_size(inputs) != json_array_size(labels))
-    return CZ_FAIL(CZ_EINVAL, "%s:%d: %zu input_ids but %zu labels", path, number,
-                   json_array_size(inputs), json_array_size(labels));
-  CZ_TRY(append_ids(&b->decoder.ids, inputs, "input_ids", path, number, 0, c->vocab_size));
-  CZ_TRY(append_ids(&b->targets, labels, "labels", path, number, INT32_MIN, c->vocab_size));
-  memmove(b->targets.data + dec, b->targets.data + dec + 1,
-          (b->targets.len - dec - 1) * sizeof *b->targets.data);
-  b->targets.data[b->targets.len - 1] = -100;
-  if (prefix && (!json_is_integer(prefix) || json_integer_value(prefix) < 0 ||
-                 json_integer_value(prefix) > (json_int_t)json_array_size(inputs)))
-    return CZ_FAIL(CZ_EINVAL, "%s:%d: prefix is not a number of tokens from 0 to %zu", path, number,
-                   json_array_size(inputs));
-  CZ_TRY(cz_ids_add(&b->prefix, (int32_t)json_integer_value(prefix)));
-  return cz_token_lists_close(&b->decoder, dec);
-}
-
-static int64_t counted(const cz_flat_batch *b) {
-  int64_t n = 0;
-  for (size_t i = 0; i < b->targets.len; i++) n += b->targets.data[i] >= 0;
-  return n;
-}
-
-typedef struct batch_file {
-  cz_flat_batch *batch;
-  const cz_model_config *config;
-} batch_file;
-
-static cz_status add_segment(void *self, const json_t *value, const cz_json_place *at) {
-  const batch_file *f = self;
-  if (!json_is_object(value)) return cz_json_fail(at, NULL, "not an object");
-  int number = (int)at->line;
-  bool pair = f->config->family->architecture == CZ_ENCODER_DECODER;
-  /* a mask, say, that nothing would read is refused */
-  static const char *const of_pair[] = {"input_ids", "target_ids"}, *const of_stack[] = {
-                                                                        "input_ids", "labels",
-                                                                        "prefix"};
-  CZ_TRY(pair ? cz_json_only(value, at, of_pair, 2) : cz_json_only(value, at, of_stack, 3));
-  CZ_TRY(pair ? add_pair(f->batch, f->config, value, at->file, number)
-              : add_stack(f->batch, f->config, value, at->file, number));
-  f->batch->segments++;
-  return CZ_OK;
-}
-
-static cz_status read_batch(cz_flat_batch *b, const cz_model_config *c, const char *path) {
-  batch_file file = {b, c};
-  CZ_TRY(cz_json_lines(path, add_segment, &file));
-  if (!b->segments) return CZ_FAIL(CZ_EINVAL, "%s: no segment in this file", path);
-  return counted(b) ? CZ_OK : CZ_FAIL(CZ_EINVAL, "%s: no position is counted", path);
-}
 
 static cz_status put(cz_h5_file *file, const char *name, const double *data, int rank,
                      const int64_t *dims) {
@@ -162,40 +64,58 @@ static cz_status check_finite(const char *name, const double *x, int64_t n, int6
   return CZ_OK;
 }
 
+/* Rows FROM to TO of V numbers each, as logits of segment K. */
+static cz_status put_logits(cz_h5_file *file, const double *logits, int64_t k, int64_t from,
+                            int64_t to, int64_t V) {
+  const int64_t dims[2] = {to - from, V};
+  char name[32];
+  snprintf(name, sizeof name, "logits/%lld", (long long)k);
+  CZ_TRY(check_finite(name, logits + from * V, dims[0] * V, V));
+  return put(file, name, logits + from * V, 2, dims);
+}
+
 static cz_status put_outputs(cz_h5_file *file, cz_net *net, const cz_flat_batch *b) {
-  int64_t V = net->model->config.vocab_size, one = 1;
+  const cz_net_head *h = &net->heads[0];
+  const bool classes = h->scores != CZ_ABSENT;
+  const int64_t V = h->classes, rows = classes ? b->segments : (int64_t)b->decoder.ids.len, one = 1;
+  const int32_t *spans = b->decoder.spans.data;
   double loss, *logits;
   CZ_TRY(cz_graph_read_loss(net->graph, &loss));
-  CZ_TRY(cz_alloc(&logits, b->decoder.ids.len * (size_t)V, sizeof *logits));
-  cz_status st = cz_graph_read(net->graph, logits, net->logits, (int64_t)b->decoder.ids.len * V);
-  for (int64_t k = 0; st == CZ_OK && k < b->segments; k++) {
-    char name[32];
-    int64_t from = b->decoder.spans.data[2 * k],
-            dims[2] = {b->decoder.spans.data[2 * k + 1] - from, V};
-    snprintf(name, sizeof name, "logits/%lld", (long long)k);
-    st = check_finite(name, logits + from * V, dims[0] * V, V);
-    if (st == CZ_OK) st = put(file, name, logits + from * V, 2, dims);
-  }
+  CZ_TRY(cz_alloc(&logits, (size_t)(rows * V), sizeof *logits));
+  cz_status st = cz_graph_read(net->graph, logits, classes ? h->scores : h->logits, rows * V);
+  for (int64_t k = 0; st == CZ_OK && k < b->segments; k++)
+    st = classes ? put_logits(file, logits, k, k, k + 1, V)
+                 : put_logits(file, logits, k, spans[2 * k], spans[2 * k + 1], V);
   free(logits);
   if (st == CZ_OK) st = check_finite("loss", &loss, 1, 1);
   return st == CZ_OK ? put(file, "loss", &loss, 1, &one) : st;
 }
 
+/* The gradient of the tensor of parameter I, unless it was put with an earlier one. */
+static cz_status put_grad(cz_h5_file *file, const cz_model *m, size_t i, const double *grads) {
+  cz_hf_tensor_view t;
+  bool first;
+  char name[288];
+  CZ_TRY(cz_hf_tensor(&t, &first, m, i, grads));
+  if (!first) return CZ_OK;
+  snprintf(name, sizeof name, "grad/%s", t.name);
+  cz_status st = check_finite(name, t.data, t.count, t.rank > 1 ? t.dims[1] : t.count);
+  if (st == CZ_OK) st = put(file, name, t.data, t.rank, t.dims);
+  free(t.data);
+  return st;
+}
+
 static cz_status put_grads(cz_h5_file *file, const cz_model *m) {
-  for (size_t i = 0; i < m->params->n; i++) {
+  double *grads;
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_alloc(&grads, (size_t)m->params->flat, sizeof *grads));
+  for (size_t i = 0; i < m->params->n && st == CZ_OK; i++) {
     const cz_param *p = m->params->list[i];
-    char name[256];
-    double *g;
-    snprintf(name, sizeof name, "grad/%s", p->name);
-    CZ_TRY(cz_alloc(&g, (size_t)p->count, sizeof *g));
-    cz_status st = cz_device_read_real(m->device, g, p->grad, p->count);
-    if (st == CZ_OK) st = check_finite(name, g, p->count, p->dim[p->ndim - 1]);
-    if (st == CZ_OK) st = check_finite(name, g, p->count, p->ndim > 1 ? p->dim[1] : p->count);
-    if (st == CZ_OK) st = put(file, name, g, p->ndim, p->dim);
-    free(g);
-    if (st != CZ_OK) return st;
+    st = cz_device_read_real(m->device, grads + p->offset, p->grad, p->count);
   }
-  return CZ_OK;
+  for (size_t i = 0; i < m->params->n && st == CZ_OK; i++) st = put_grad(file, m, i, grads);
+  free(grads);
+  return st;
 }
 
 static cz_status write_file(const char *path, cz_net *net, const cz_flat_batch *b, bool grads) {
@@ -208,15 +128,61 @@ static cz_status write_file(const char *path, cz_net *net, const cz_flat_batch *
   return st;
 }
 
-static cz_status run_batch(cz_net **net, cz_model *m, const cz_flat_batch *b, bool grads) {
-  cz_net_options o = {.train = grads, .logits = true};
-  cz_feed f;
-  cz_flat_batch_capacities(&o, b);
-  cz_feed_flat_batch(&f, b, (double)counted(b));
+/* The first token of each text or its last, and its class. */
+static cz_status feed_classes(cz_feed *f, cz_net_head_feed *classes, const cz_model *m,
+                              const cz_flat_batch *b) {
+  int32_t *rows;
+  CZ_TRY(cz_alloc(&rows, (size_t)b->segments, sizeof *rows));
+  cz_net_pooled_rows(rows, &m->config, b->decoder.spans.data, b->segments);
+  *classes = (cz_net_head_feed){.rows = rows,
+                                .n_rows = b->segments,
+                                .targets = b->targets.data,
+                                .denominator = (double)b->segments};
+  f->heads = classes;
+  return CZ_OK;
+}
+
+static cz_status run_batch(cz_net **net, cz_model *m, const cz_flat_batch *b, cz_head head,
+                           bool grads) {
+  const bool classes = cz_trace_classifies(head);
+  cz_net_options o = {.train = grads, .logits = true, .n_heads = classes ? 1 : 0};
+  cz_net_head_feed head_feed = {0};
   cz_graph_run_options run = {0};
-  CZ_TRY(cz_net_create(net, m, &o));
-  CZ_TRY(cz_net_feed(*net, &f));
-  return grads ? cz_graph_train((*net)->graph, &run) : cz_graph_forward((*net)->graph, &run);
+  cz_feed f;
+  cz_status st = CZ_OK;
+  o.heads[0] = (cz_net_head_options){.kind = head == CZ_HEAD_CLASSIFICATION ? CZ_NET_CLASSIFIER
+                                                                            : CZ_NET_NEXT_SENTENCE,
+                                     .capacity_rows = b->segments};
+  cz_flat_batch_capacities(&o, b);
+  cz_feed_flat_batch(&f, b, (double)cz_trace_counted(b));
+  if (classes) CZ_GO(st, feed_classes(&f, &head_feed, m, b), done);
+  CZ_GO(st, cz_net_create(net, m, &o), done);
+  CZ_GO(st, cz_net_feed(*net, &f), done);
+  st = grads ? cz_graph_train((*net)->graph, &run) : cz_graph_forward((*net)->graph, &run);
+done:
+  free((void *)head_feed.rows);
+  return st;
+}
+
+/* The head that NAME or, without it, the folder's class means; the model is opened with it
+ * alone. */
+static cz_status open_model(cz_model **model, cz_head *head, const char *folder, const char *name,
+                            cz_device *device) {
+  char path[4096];
+  cz_model_config c;
+  size_t i = 0;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
+  CZ_TRY(cz_hf_config_read(&c, path));
+  if (name) CZ_TRY(cz_find_name(&i, "head", name, cz_head_names, CZ_HEADS));
+  while (!name && i < CZ_HEADS && !(c.heads & CZ_HEAD_BIT(i))) i++;
+  if (i == CZ_HEADS)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "%s: the class in architectures has no head that is known here; "
+                   "--head names one",
+                   folder);
+  *head = (cz_head)i;
+  const cz_hf_options options = {.heads = CZ_HEAD_BIT(i)};
+  return cz_hf_open_with(model, folder, device, &options);
 }
 
 /* The batch and the model are not to be written over. */
@@ -235,14 +201,17 @@ static cz_status check_out(const char *out, const char *batch_path, const char *
 
 /** The command `cloze trace`; its usage says what it reads and writes. */
 cz_status cz_command_trace(int argc, char **argv) {
-  const char *path = NULL, *out = NULL, *device_name = "ref", *precision_name = "f32";
+  const char *path = NULL, *out = NULL, *device_name = "ref", *precision_name = "f32",
+             *head_name = NULL;
   bool no_grad = false, wide_stream = false;
   cz_precision precision;
+  cz_head head = CZ_HEAD_CAUSAL_LM;
   const cz_option options[] = {{"--batch", &path, NULL},
                                {"--out", &out, NULL},
                                {"--device", &device_name, NULL},
                                {"--precision", &precision_name, NULL},
                                {"--wide-stream", NULL, &wide_stream},
+                               {"--head", &head_name, NULL},
                                {"--no-grad", NULL, &no_grad}};
   cz_device *device = NULL;
   cz_model *model = NULL;
@@ -258,10 +227,10 @@ cz_status cz_command_trace(int argc, char **argv) {
   CZ_TRY(check_out(out, path, argv[1]));
   CZ_GO(st, cz_device_open(&device, device_name), done);
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
-  CZ_GO(st, cz_hf_open(&model, argv[1], device), done);
+  CZ_GO(st, open_model(&model, &head, argv[1], head_name, device), done);
   CZ_GO(st, cz_model_compute(model, precision, wide_stream), done);
-  CZ_GO(st, read_batch(&b, &model->config, path), done);
-  CZ_GO(st, run_batch(&net, model, &b, !no_grad), done);
+  CZ_GO(st, cz_trace_read(&b, &model->config, head, path), done);
+  CZ_GO(st, run_batch(&net, model, &b, head, !no_grad), done);
   CZ_GO(st, write_file(out, net, &b, !no_grad), done);
 done:
   cz_net_destroy(&net);

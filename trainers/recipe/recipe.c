@@ -75,7 +75,7 @@ cz_status cz_model_keys_config(cz_model_config *c, const cz_model_keys *k, int64
   if (k->num_layers) c->n_layers = c->n_decoder_layers = k->num_layers;
   if (k->num_decoder_layers) c->n_decoder_layers = k->num_decoder_layers;
   CZ_TRY(set_positions(c, k, key));
-  c->dropout = k->dropout;
+  c->dropout = c->attention_dropout = c->embedding_dropout = k->dropout;
   c->vocab_size = k->vocab_size ? k->vocab_size : (tokenizer_size + 127) / 128 * 128;
   if (c->vocab_size < tokenizer_size) {
     if (key) *key = "vocab_size";
@@ -259,15 +259,20 @@ static cz_status blame_model(const cz_config_node *node, const char *key) {
  * can't be. */
 cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *recipe) {
   const char *key;
-  if (recipe->vocabulary.eos < 0)
+  if (cz_model_keys_config(config, &recipe->model, recipe->vocabulary.size, &key) != CZ_OK)
+    return blame_model(recipe->node, key);
+  const bool text_to_text = config->family->defaults.start_id >= 0;
+  if (text_to_text && recipe->vocabulary.eos < 0)
     return cz_config_error(cz_config_get(recipe->node, "tokenizer"),
                            "this tokenizer names no end-of-sequence token, which ends the inputs "
                            "and targets of a text-to-text model");
-  if (cz_model_keys_config(config, &recipe->model, recipe->vocabulary.size, &key) != CZ_OK)
-    return blame_model(recipe->node, key);
-  config->pad_id = recipe->vocabulary.pad >= 0 ? recipe->vocabulary.pad : 0;
-  config->start_id = config->pad_id;
-  config->eos_id = recipe->vocabulary.eos;
+  if (text_to_text) {
+    config->pad_id = recipe->vocabulary.pad >= 0 ? recipe->vocabulary.pad : 0;
+    config->start_id = config->pad_id;
+    config->eos_id = recipe->vocabulary.eos;
+  } else if (recipe->vocabulary.pad >= 0) {
+    config->pad_id = recipe->vocabulary.pad;
+  }
   return CZ_OK;
 }
 
@@ -305,7 +310,7 @@ static cz_status make_model(cz_model **model, const cz_recipe *recipe) {
     if (st != CZ_OK)
       cz_model_destroy(model);
     else
-      (*model)->config.dropout = config.dropout;
+      cz_model_take_dropout(*model, &config);
     return st;
   }
   CZ_TRY(cz_model_create(model, &config, recipe->device));

@@ -18,12 +18,15 @@ static void warn_of_cuts(const cz_loop_job *job, const cz_loop_result *r) {
       (long long)cz_batch_cap(b->max_targets, b->target_tokens, b->shards));
 }
 
-/** How batches for a model of CONFIG are laid out. */
+/** How batches for a model of CONFIG are laid out: where no id begins what is read, tokens are read
+ * as they are. */
 cz_layout cz_train_layout(const cz_model_config *config) {
+  if (config->family->defaults.start_id < 0) return CZ_LAYOUT_TOKENS;
   switch (config->family->architecture) { /* complete: a further one has batches of its own */
   case CZ_ENCODER_DECODER: return CZ_LAYOUT_ENCDEC;
   case CZ_LANGUAGE_MODEL:
   case CZ_PREFIX_LM: return CZ_LAYOUT_STACK;
+  case CZ_ENCODER: return CZ_LAYOUT_TOKENS;
   case CZ_ARCHITECTURES: break;
   }
   CZ_CHECK(!"an architecture");

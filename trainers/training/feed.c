@@ -18,6 +18,7 @@ void cz_feed_shard(cz_feed *feed, const cz_shard *s, bool loss_rows, double deno
                     .targets = loss_rows ? s->loss_targets : s->targets,
                     .n_loss_rows = loss_rows ? s->n_loss_rows : s->decoder.tokens,
                     .denominator = denominator};
+  feed->decoder.types = s->types;
 }
 
 static cz_stack_input input_of(const cz_token_lists *l) {
@@ -35,6 +36,7 @@ void cz_feed_flat_batch(cz_feed *feed, const cz_flat_batch *b, double denominato
                     .targets = b->targets.data,
                     .n_loss_rows = (int64_t)b->decoder.ids.len,
                     .denominator = denominator};
+  if (b->types.len) feed->decoder.types = b->types.data;
 }
 
 /** Ends a segment whose first token is number BEGIN of the list and whose last one was
@@ -58,5 +60,6 @@ void cz_flat_batch_free(cz_flat_batch *b) {
   free(b->decoder.ids.data);
   free(b->decoder.spans.data);
   free(b->targets.data);
+  free(b->types.data);
   free(b->prefix.data);
 }

@@ -15,6 +15,7 @@ typedef struct cz_token_lists {
 typedef struct cz_flat_batch {
   cz_token_lists encoder, decoder;
   cz_ids targets; /* one for each decoder token */
+  cz_ids types;   /* of each decoder token, or empty: all 0 */
   cz_ids prefix;  /* one for each segment */
   int64_t segments;
 } cz_flat_batch;

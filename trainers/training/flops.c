@@ -25,14 +25,15 @@ static double feed_forward(const cz_model_config *c) {
  *
  *   output    2 D V for each position that is predicted
  *
- * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens.
+ * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens. The maps that
+ * some families have before and behind their blocks, [D, E] and [E, D], are not counted.
  * docs/t5.md 6.5. */
 double cz_flops_forward(const cz_model_config *c, const cz_step_shape *s) {
   double D = (double)c->d_model, inner = (double)(c->n_heads * c->d_kv), S = s->inputs,
          T = s->targets, n = S + T;
-  double row = 2 * D * (double)c->vocab_size;
+  double row = 2 * (double)cz_model_embedding_width(c) * (double)c->vocab_size;
   if (c->family->architecture != CZ_ENCODER_DECODER)
-    return s->segments * ((double)c->n_layers * n * (attention(c, n) + feed_forward(c)) +
+    return s->segments * ((double)cz_model_blocks(c) * n * (attention(c, n) + feed_forward(c)) +
                           row * (s->loss_on_inputs ? n : T));
   double encoder = (double)c->n_layers * S * (attention(c, S) + feed_forward(c));
   double cross = T * (4 * D * inner + 4 * S * inner) + S * 4 * D * inner;

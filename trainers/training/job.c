@@ -153,7 +153,8 @@ cz_status cz_loop_check(const cz_loop_job *job) {
 /** Whether cuDNN computes MODEL's attentions without a relative bias; WHY: in one line, or empty.
  */
 bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n) {
-  const cz_attention_wish wish = cz_attention_wish_of(model, model->config.dropout);
+  const cz_attention_wish wish =
+      cz_attention_wish_of(model, cz_model_dropout(&model->config, CZ_FACT_ATTENTION_DROPOUT));
   return cz_attention_takes_cudnn((cz_attention_choice)train->attention, &wish, why, n);
 }
 

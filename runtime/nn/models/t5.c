@@ -158,7 +158,8 @@ static const char float16[] =
   .aliases = aliases, .unused = unused
 #define T5_DEFAULTS                                                                                \
   .vocab_size = 32128, .buckets = 32, .max_distance = 128, .dropout = 0.1, .norm_eps = 1e-6,       \
-  .init_factor = 1, .pad_id = 0, .eos_id = 1, .start_id = 0
+  .init_factor = 1, .heads = CZ_HEAD_BIT(CZ_HEAD_CAUSAL_LM), .pad_id = 0, .eos_id = 1,             \
+  .start_id = 0
 #define RELU_TIED                                                                                  \
   { T5_DEFAULTS, .activation = CZ_ACTIVATION_RELU, .gated = false, .tied = true, .scaled = true }
 
