@@ -68,6 +68,7 @@ cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n, const
   CZ_GO(st, cz_alloc(t, 1, sizeof **t), done);
   CZ_GO(st, cz_arena_create(&(*t)->arena, "tokenizer"), done);
   (*t)->facts.hash = cz_hash64(json, n, 0);
+  (*t)->facts.bytes = n;
   CZ_GO(st, parse_root(*t, root, &at), done);
 done:
   json_decref(root);
@@ -84,40 +85,45 @@ static cz_status read_config(cz_tokenizer *t, const char *path, const char *toke
   return st;
 }
 
-/* tokenizer_config.json in the folder of the file PATH, if there is one. */
+/* The file tokenizer.json that PATH is, or would have as a folder. */
+static cz_status file_of(char file[4096], const char *path) {
+  return cz_fs_is_dir(path) ? cz_fs_join(file, 4096, path, "tokenizer.json")
+                            : cz_fs_join(file, 4096, "", path);
+}
+
+/** Appends to JSON the text of PATH, a tokenizer.json or a folder with one; of a folder with the
+ * files that there were before it what they make (cz_tokenizer_json_of_folder). */
+cz_status cz_tokenizer_read(cz_buf *json, const char *path) {
+  char file[4096];
+  CZ_TRY(file_of(file, path));
+  return cz_fs_is_dir(path) && !cz_fs_exists(file) ? cz_tokenizer_json_of_folder(json, path)
+                                                   : cz_fs_read(file, json);
+}
+
+/* tokenizer_config.json in the folder of the file PATH, or in PATH, if there is one. */
 static cz_status read_config_beside(cz_tokenizer *t, const char *path) {
   char folder[4096], config[4096];
-  const char *slash = strrchr(path, '/');
-  int n = slash ? (int)(slash - path + (slash == path)) : 0;
-  snprintf(folder, sizeof folder, "%.*s", n, path);
+  CZ_TRY(file_of(folder, path));
+  char *slash = strrchr(folder, '/');
+  folder[slash ? slash - folder + (slash == folder) : 0] = '\0';
   CZ_TRY(cz_fs_join(config, sizeof config, folder, "tokenizer_config.json"));
   return cz_fs_exists(config) ? read_config(t, config, path) : CZ_OK;
 }
 
-/* Opens the tokenizer.json FILE; where it is missing from FOLDER, what the old files there make. */
-static cz_status open_file(cz_tokenizer **t, const char *file, const char *folder) {
+/** Opens PATH, which cz_tokenizer_read reads. tokenizer_config.json beside it says which tokens are
+ * special; what it leaves out is found by spelling. CZ_EIO when a file can't be read, CZ_EINVAL
+ * when a part of it is wrong or not supported, or the two files contradict each other. */
+cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
   cz_buf text = {0};
+  *t = NULL;
   cz_status st;
-  bool old = folder && !cz_fs_exists(file);
-  CZ_GO(st, old ? cz_tokenizer_json_of_folder(&text, folder) : cz_fs_read(file, &text), done);
-  CZ_GO(st, cz_tokenizer_parse(t, text.data ? text.data : "", text.len, old ? folder : file), done);
-  CZ_GO(st, read_config_beside(*t, file), done);
+  CZ_GO(st, cz_tokenizer_read(&text, path), done);
+  CZ_GO(st, cz_tokenizer_parse(t, text.data ? text.data : "", text.len, path), done);
+  CZ_GO(st, read_config_beside(*t, path), done);
 done:
   cz_buf_free(&text);
   if (st != CZ_OK) cz_tokenizer_destroy(t);
   return st;
-}
-
-/** Opens PATH, a tokenizer.json or a folder with one, or with the files that there were before it
- * (cz_tokenizer_json_of_folder). tokenizer_config.json beside it says which tokens are special;
- * what it leaves out is found by spelling. CZ_EIO when a file can't be read, CZ_EINVAL when a part
- * of it is wrong or not supported, or the two files contradict each other. */
-cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path) {
-  char file[4096];
-  *t = NULL;
-  if (!cz_fs_is_dir(path)) return open_file(t, path, NULL);
-  CZ_TRY(cz_fs_join(file, sizeof file, path, "tokenizer.json"));
-  return open_file(t, file, path);
 }
 
 /** Frees the tokenizer, clears the pointer, accepts null. */

@@ -45,9 +45,11 @@ typedef struct cz_tokenizer_facts {
   int32_t size;                               /* ids, added tokens included: 0 .. size - 1 */
   int32_t pad, eos, unk, mask, cls, sep, bos; /* special tokens; -1: there is none */
   int64_t max_length;                         /* of the file's truncation; -1: it has none */
+  uint64_t bytes;                             /* of the tokenizer.json */
   uint64_t hash;                              /* of the file's bytes; corpora record it */
 } cz_tokenizer_facts;
 
+CZ_MUST cz_status cz_tokenizer_read(cz_buf *json, const char *path);
 CZ_MUST cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path);
 CZ_MUST cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n,
                                      const char *name);

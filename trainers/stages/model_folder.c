@@ -64,5 +64,9 @@ cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *recipe, c
   CZ_TRY(cz_hf_save(model, folder));
   CZ_TRY(cz_model_folder_tokenizer_config(recipe->tokenizer, folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "tokenizer.json"));
-  return cz_fs_copy(recipe->tokenizer_path, path);
+  cz_buf text = {0};
+  cz_status st = cz_tokenizer_read(&text, recipe->tokenizer_path);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
+  cz_buf_free(&text);
+  return st;
 }

@@ -5,7 +5,6 @@
 #include "training/state.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 /* Checkpoints that are on the disk at one time: the newest and the one before stay, and a third is
  * there while it is written. The clock causes saves (checkpoint_seconds), so no training is too
@@ -15,9 +14,8 @@ enum { CHECKPOINTS = 3 };
 /* Bytes of model/: the weights, the tokenizer, and a few small files. */
 static uint64_t model_bytes(const cz_params *params, const cz_recipe *recipe) {
   enum { SMALL = 64 << 10, A_TENSOR = 256 /* in the header */ };
-  struct stat s;
-  uint64_t tokenizer = stat(recipe->tokenizer_path, &s) == 0 ? (uint64_t)s.st_size : 0;
-  return cz_params_bytes(params) + params->n * A_TENSOR + tokenizer + SMALL;
+  return cz_params_bytes(params) + params->n * A_TENSOR +
+         cz_tokenizer_get_facts(recipe->tokenizer)->bytes + SMALL;
 }
 
 /** CZ_EIO, with both numbers of bytes, when the disk of FOLDER has no room for what the training
