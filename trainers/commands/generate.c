@@ -25,7 +25,7 @@ const char cz_generate_usage[] =
     "Writes the model's output for each line of standard input, in order. A file or a pipe is read "
     "to its end and decoded in batches; at a terminal each line is answered as it is typed, until "
     "ctrl-D. Decoding is incremental over key and value caches.\n"
-    "  --tokenizer FILE    tokenizer.json (default: the one in MODEL_DIR)\n"
+    "  --tokenizer FILE    tokenizer.json, or a folder with one (default: MODEL_DIR)\n"
     "  --beams N           beam search of width N; 1 (default) is greedy\n"
     "  --length-penalty A  scores are divided by ((5 + length) / 6)^A (default 0.6, as T5), beams "
     "above 1\n"
@@ -213,7 +213,6 @@ static void free_request(request *r) {
 cz_status cz_command_generate(int argc, char **argv) {
   request r = {.device_name = "cpu", .precision_name = "f32"};
   cz_precision precision;
-  char path[4096];
   cz_status st;
   CZ_TRY(parse(&r, &argc, argv));
   CZ_TRY(cz_precision_find(&precision, r.precision_name));
@@ -221,8 +220,7 @@ cz_status cz_command_generate(int argc, char **argv) {
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, cz_hf_open(&r.model, argv[1], r.device), done);
   CZ_GO(st, cz_model_compute(r.model, precision, false), done);
-  CZ_GO(st, cz_fs_join(path, sizeof path, argv[1], "tokenizer.json"), done);
-  CZ_GO(st, cz_tokenizer_open(&r.tokenizer, r.tokenizer_path ? r.tokenizer_path : path), done);
+  CZ_GO(st, cz_tokenizer_open(&r.tokenizer, r.tokenizer_path ? r.tokenizer_path : argv[1]), done);
   r.search.banned_from = cz_tokenizer_get_facts(r.tokenizer)->size;
   if (r.search.banned_from > r.model->config.vocab_size) {
     st = CZ_FAIL(CZ_EUSAGE,
