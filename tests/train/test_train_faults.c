@@ -27,6 +27,10 @@ static void configuration(void **state) {
   expect(2, PRETRAIN "model.vocab_size=100",
          "model.vocab_size: 100 is smaller than the tokenizer's ");
   expect(2, PRETRAIN "objective.name=random_span", "did you mean 'random_spans'?");
+  expect(2, PRETRAIN "objective.name=causal_lm",
+         "objective: causal_lm is for a causal stack that reads tokens as they are, which no model "
+         "of the family t5 does");
+  expect(2, PRETRAIN "objective.name=masked_lm", "masked_lm needs a token before a text");
   expect(2, PRETRAIN "optimizer.name=adam", "optimizer.name");
   expect(2, PRETRAIN "tasks={}", "unknown key 'tasks'");
   expect(2, "finetune @/pretrain.yaml --out @/run", "unknown key 'corpus'");
@@ -82,6 +86,17 @@ static void budgets(void **state) {
   free(m);
   remove_tree("run");
   expect(2, PRETRAIN "objective.inputs_length=512", "does not fit a shard's 64 and 32");
+  expect(2, PRETRAIN "batch.input_tokens=0", "batch: input_tokens is missing: how many tokens");
+  expect(2, PRETRAIN "batch.target_tokens=0", "batch: target_tokens is missing: how many tokens");
+  expect(2, PRETRAIN "batch.epoch_ends=short", "epoch_ends short is a rule of batches of a fixed");
+  expect(2, FINETUNE "batch.examples=6 batch.max_inputs=16 batch.max_targets=8",
+         "6 examples can't be shared by 4 shards");
+  expect(2, FINETUNE "batch.examples=8", "max_inputs and max_targets must say how long that is");
+  expect(0, FINETUNE "batch.examples=8 batch.max_inputs=16 batch.max_targets=8", "done, see");
+  m = metrics_of("run");
+  assert_non_null(strstr(m, "\"examples\": 96")); /* 12 steps */
+  free(m);
+  remove_tree("run");
   write_format("small.tsv", "the of\tyes\n");
   expect(0, FINETUNE "tasks.list.0.train=@/small.tsv",
          "examples repeats the 1 that there are"); /* in every shard of every batch */
