@@ -17,6 +17,7 @@ import warnings
 if {"-h", "--help"} & set(sys.argv[1:]):  # before packages that may be missing
     sys.exit(print(__doc__))
 
+import cloze_random
 import numpy as np
 import scipy
 import sklearn
@@ -271,6 +272,117 @@ def next_cases(rng):
         }
 
 
+def split(total, classes, order=None):
+    """As even as it goes; what is left over one each to the first."""
+    counts = [0] * classes
+    for i in range(total):
+        counts[(order or range(classes))[i % classes]] += 1
+    return counts
+
+
+def draw_cases(rng):
+    """Draws of T, by a file's hashes and labels; -1 is none. Texts of the test set have hashes
+    below 5."""
+    for case in range(9):
+        n, classes, t = int(rng.integers(5, 60)), int(rng.integers(1, 5)), int(rng.integers(0, 20))
+        hashes, labels = ints(rng.integers(0, 80, n)), ints(rng.integers(-1, classes, n))
+        seed = int(rng.integers(1 << 62))
+        free = [
+            i for i in range(n) if hashes[i] >= 5 and hashes[i] not in hashes[:i]
+        ]
+        kind = ("paper", "balanced", "random")[case % 3]
+        rows = []
+        if kind == "random":
+            pool = [i for i in free if labels[i] >= 0]
+            cloze_random.Stream(seed, "draw of T, any", 0, 0).shuffle(pool)
+            rows = pool[:t]
+        else:
+            order = list(range(classes))
+            if kind == "balanced":
+                cloze_random.Stream(seed, "draw of T, labels", 0, 0).shuffle(order)
+            for c, count in enumerate(split(t, classes, order)):
+                pool = [i for i in free if labels[i] == c]
+                if kind == "balanced":
+                    cloze_random.Stream(seed, "draw of T", c, 0).shuffle(pool)
+                rows += pool[:count]
+        yield {
+            "kind": case % 3,
+            "classes": classes,
+            "t": t,
+            "seed": seed,
+            "hashes": hashes,
+            "labels": labels,
+            "rows": sorted(rows),
+        }
+
+
+def set_cases(rng):
+    """Sets of iPET (Schick and Schuetze 2021, 3.4): successive draws without replacement with
+    probabilities proportional to confidence, by Gumbel noise of the program's streams."""
+    for case in range(12):
+        n, classes, members = 40, int(rng.integers(2, 5)), int(rng.integers(3, 9))
+        zero_shot, fidelity = case % 4 == 3, case % 3
+        members = members + 2 if fidelity == 1 else members
+        generation = 1 + case // 4 if zero_shot else int(rng.integers(1, 4))
+        labelled = [0] * classes if zero_shot else ints(rng.integers(0, 3, classes))
+        labelled[0] += not zero_shot
+        t, even, seed = sum(labelled), case % 5 == 4, int(rng.integers(1 << 62))
+        accuracy = (rng.integers(0, 5, members // 2 + 1) / 4)[np.arange(members) // 2]
+        accuracy[-1] = accuracy[-2] = accuracy[0] = accuracy[1] = 0.5
+        hashes, in_t = ints(rng.integers(0, 60, n)), list(range(0 if zero_shot else 6))
+        s = scores(rng, members, n, classes, scale=1.5)
+        of = int(rng.integers(members))
+        pattern, repetition = of // 2, of % 2
+        key = pattern << 16 | repetition
+        others = [m for m in range(members) if m != of]
+        cloze_random.Stream(seed, "iPET, teachers", generation, key).shuffle(others)
+        teachers = sorted(others[: max(1, round(len(others) * 0.25))])
+        weights = np.ones(len(teachers)) if zero_shot else accuracy[teachers]
+        if weights.sum() == 0:
+            weights += 1
+        mean = np.average(s[teachers].astype(np.float64), axis=0, weights=weights)
+        log_p = log_softmax(mean, axis=1)
+        if zero_shot:
+            wanted = split(10 * 5 ** (generation - 1), classes)
+        elif even:
+            wanted = split(t * 5**generation - t, classes)
+        else:
+            wanted = [c * 5**generation - c for c in labelled]
+        free = [i for i in range(n) if hashes[i] not in in_t and hashes[i] not in hashes[:i]]
+        stream = cloze_random.Stream(seed, "iPET, texts", generation, key)
+        taken = {}
+        for c in range(classes):
+            likely = zero_shot and generation == 1
+            if c == 0 or likely:
+                noise = [-np.log(-np.log1p(-stream.uniform())) for _ in range(n)]
+            pool = [i for i in free if i not in taken]
+            if likely:
+                fit = mean if fidelity == 0 else log_p
+                pool = sorted(pool, key=lambda i: -fit[i, c])[: max(12, wanted[c])]
+            else:
+                pool = [i for i in pool if mean[i].argmax() == c]
+            pool.sort(key=lambda i: -(log_p[i, c] + noise[i]))
+            taken.update((i, c) for i in pool[: wanted[c]])
+        yield {
+            "fidelity": fidelity,
+            "even": even,
+            "generation": generation,
+            "member": of,
+            "members": members,
+            "classes": classes,
+            "likely": 12,
+            "seed": seed,
+            "labelled": labelled,
+            "in_t": in_t,
+            "hashes": hashes,
+            "accuracy": flat(accuracy),
+            "scores": flat(s),
+            "wanted": wanted,
+            "rows": sorted(taken),
+            "labels": [taken[i] for i in sorted(taken)],
+        }
+
+
 def main():
     rng = np.random.default_rng(11)
     groups = {
@@ -282,6 +394,8 @@ def main():
         "logistic": logistic_cases,
         "next": next_cases,
         "bayes": bayes_cases,
+        "draws": draw_cases,
+        "sets": set_cases,
     }
     out = {"versions": {m.__name__: m.__version__ for m in (np, scipy, sklearn)}}
     for name, cases in groups.items():

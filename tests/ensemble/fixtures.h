@@ -28,5 +28,6 @@ void expect(double got, const json_t *want, const char *what, size_t i);
 void expect_all(const double *got, const json_t *c, const char *key, size_t n, size_t i);
 
 int run_next_tests(void);
+int run_drawn_tests(void);
 
 #endif

@@ -376,5 +376,5 @@ int main(void) {
       cmocka_unit_test(test_logistic_edges), cmocka_unit_test(test_bayes),
   };
   int failed = cmocka_run_group_tests_name("ensemble", tests, open_fixtures, close_fixtures);
-  return failed + run_next_tests();
+  return failed + run_next_tests() + run_drawn_tests();
 }

@@ -222,6 +222,16 @@ static void test_likely(void **state) {
       for (size_t i = 0; i < set.n; i++) assert_int_equal(set.labels[i], 1);
       cz_arena_destroy(&arena);
     }
+    cz_ipet more = s; /* a pool is never smaller than what is wanted of it */
+    more.first = 4;
+    more.likely = 1;
+    cz_arena *arena;
+    cz_ipet_set set;
+    cz_ipet_given given = {&more, &e, hashes, NULL, labelled};
+    OK(cz_arena_create(&arena, "test"));
+    OK(cz_ipet_draw(&set, arena, &given, 0, 1));
+    assert_true(set.n == 4 && set.missing[0] == 0 && set.missing[1] == 0);
+    cz_arena_destroy(&arena);
     const bool by_score[4] = {true, true}, by_probability[4] = {false, true, true};
     assert_memory_equal(seen, f == CZ_FIDELITY_PAPER ? by_score : by_probability, sizeof seen);
   }
