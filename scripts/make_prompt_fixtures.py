@@ -161,8 +161,9 @@ class Kind:
         return self.t.encode(text, add_special_tokens=False).ids if text else []
 
     def pieces(self, parts):
+        """Ids and whether they may be shortened; pieces without text are left out."""
         return [([self.mask], False) if p is MASK else (self.ids(p), isinstance(p, tuple))
-                for p in parts]
+                for p in parts if p is MASK or (p[0] if isinstance(p, tuple) else p)]
 
 
 def shorten(segment):
@@ -179,7 +180,8 @@ def room(segment):
 def apply(kind, parts_a, parts_b, max_length):
     """Ids, types, rows of masks, tokens cut; None when too little may be cut."""
     a, b = kind.pieces(parts_a), kind.pieces(parts_b or [])
-    special = len(kind.pair) if parts_b is not None else 2
+    two = bool(b)  # pieces, not tokens, which may all be cut
+    special = len(kind.pair) if two else 2
     excess = sum(len(ids) for ids, _ in a + b) + special - max_length
     taken = 0
     while excess > 0:
@@ -190,7 +192,7 @@ def apply(kind, parts_a, parts_b, max_length):
     flat = [[i for ids, _ in s for i in ids] for s in (a, b)]
     begin, end = kind.pair[0], kind.pair[-1]
     ids, types = [begin] + flat[0] + [end], [0] * (len(flat[0]) + 2)
-    if parts_b is not None:
+    if two:
         ids += kind.pair[2:-1] + flat[1] + [end]
         types += [kind.first_type] * (len(ids) - len(types))
     return ids, types, [i for i, x in enumerate(ids) if x == kind.mask], taken

@@ -62,8 +62,7 @@ static void test_text(void **state) {
   assert_non_null(strstr(o.out, "tokens  [CLS] [MASK] : [SEP]\n"));
   assert_non_null(strstr(o.out, "x: good ("));
   write_text("model/tokenizer.json", "{}");
-  REFUSED(1, "model/tokenizer.json",
-          cloze("prompt", "check", "--model", "model", "--pattern", "p.yaml"));
+  REFUSED(1, "model", cloze("prompt", "check", "--model", "model", "--pattern", "p.yaml"));
 }
 
 static void test_files(void **state) {

@@ -229,7 +229,7 @@ static void check_properties(const setup *s, size_t maximum) {
   assert_true(e->n <= maximum);
   assert_int_equal(masks, s->file->patterns[0].masks);
   assert_int_equal(s->input.n_rows, masks);
-  assert_int_equal(special, s->prompts->items[0].special);
+  assert_int_equal(special, s->prompts->items[0].special[s->input.pair]);
 }
 
 static void try_example(cz_tokenizer *t, cz_tokenizer_scratch *scratch, bool space) {
@@ -239,7 +239,9 @@ static void try_example(cz_tokenizer *t, cz_tokenizer_scratch *scratch, bool spa
   setup s = {.tokenizer = t};
   draw(&x, t, scratch, space);
   parse_pattern(&s, x.pattern);
-  const size_t maximum = 4 + pick(70), special = cz_tokenizer_added(t, x.second < x.n);
+  bool second = false;
+  for (size_t i = x.second; i < x.n; i++) second |= x.parts[i].mask || x.parts[i].n > 0;
+  const size_t maximum = 4 + pick(70), special = cz_tokenizer_added(t, second);
   cz_status st = apply(&s, x.fields, (int64_t)maximum);
   bool fits = shorten(&x, maximum, special);
   if ((st == CZ_OK) != fits)
@@ -349,6 +351,72 @@ static void test_merged_mask(void **state) {
   cz_tokenizer_destroy(&s.tokenizer);
 }
 
+/* A tokenizer with the special token "<m>" and this model, which has it as a word too. */
+static cz_tokenizer *with_mark(const char *model) {
+  char json[2048];
+  cz_tokenizer *t;
+  snprintf(json, sizeof json,
+           "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"normalizer\": null, "
+           "\"added_tokens\": [{\"id\": 0, \"content\": \"<m>\", \"single_word\": false, "
+           "\"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": true}], "
+           "\"pre_tokenizer\": {\"type\": \"WhitespaceSplit\"}, \"post_processor\": null, "
+           "\"decoder\": null, \"model\": {%s}}",
+           model);
+  OK(cz_tokenizer_parse(&t, json, strlen(json), "mark.json"));
+  return t;
+}
+
+static void expect_ids(const cz_tokenizer *t, cz_tokenizer_scratch *scratch, bool no_special,
+                       const char *text, const int32_t *ids, size_t n) {
+  cz_encoding e = {0};
+  const cz_encode_options o = {.text_only = true, .no_special = no_special};
+  OK(cz_tokenizer_encode(t, &e, text, strlen(text), o, scratch));
+  assert_int_equal(e.n, n);
+  assert_memory_equal(e.ids, ids, n * sizeof *ids);
+  cz_encoding_free(&e);
+}
+
+/* Models that have a special token's spelling as a word make it of a text or not, as they are
+ * told, also where the cache of words has seen it the other way. */
+static void test_no_special(void **state) {
+  static const struct {
+    const char *model;
+    int32_t made[2], text[4];
+    size_t n_text;
+  } cases[] = {
+      {"\"type\": \"WordLevel\", \"unk_token\": \"u\", "
+       "\"vocab\": {\"<m>\": 0, \"a\": 1, \"u\": 2}",
+       {1, 0},
+       {1, 2},
+       2},
+      {"\"type\": \"WordPiece\", \"unk_token\": \"u\", \"continuing_subword_prefix\": \"##\", "
+       "\"max_input_chars_per_word\": 100, \"vocab\": {\"<m>\": 0, \"a\": 1, \"u\": 2}",
+       {1, 0},
+       {1, 2},
+       2},
+      {"\"type\": \"Unigram\", \"unk_id\": 2, \"vocab\": [[\"<m>\", 0], [\"a\", -1], [\"u\", -1], "
+       "[\"<\", -2], [\"m>\", -2]]",
+       {1, 0},
+       {1, 3, 4},
+       3},
+      {"\"type\": \"Unigram\", \"unk_id\": 2, \"vocab\": [[\"<m>\", 0], [\"a\", -1], [\"u\", -1]]",
+       {1, 0},
+       {1, 2},
+       2}, /* three unknown characters in a row, which are no piece together */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    cz_tokenizer *t = with_mark(cases[i].model);
+    cz_tokenizer_scratch *scratch;
+    OK(cz_tokenizer_scratch_create(&scratch, t));
+    for (int round = 0; round < 2; round++) {
+      expect_ids(t, scratch, false, "a <m>", cases[i].made, 2);
+      expect_ids(t, scratch, true, "a <m>", cases[i].text, cases[i].n_text);
+    }
+    cz_tokenizer_scratch_destroy(&scratch);
+    cz_tokenizer_destroy(&t);
+  }
+}
+
 /* ---- words */
 
 static cz_status make(setup *s, const char *words, const char *pattern, int64_t max_length) {
@@ -449,6 +517,7 @@ int main(void) {
       cmocka_unit_test(test_long),          cmocka_unit_test(test_texts),
       cmocka_unit_test(test_refused_words), cmocka_unit_test(test_refused_patterns),
       cmocka_unit_test(test_word_table),    cmocka_unit_test(test_merged_mask),
+      cmocka_unit_test(test_no_special),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,13 +21,26 @@ static size_t length_of(const filling *f, size_t i) {
 
 static size_t segment_of(const filling *f, size_t i) { return i >= f->prompt->pattern->second; }
 
+/* Whether the record has a second segment: one whose fields all are empty is none, as the published
+ * code has it. */
+static bool has_second(const filling *f) {
+  const cz_prompt *p = f->prompt;
+  for (size_t i = p->pattern->second; i < p->pattern->n; i++)
+    if (p->pieces[i].kind != CZ_PIECE_SOURCE || !f->sources[p->pieces[i].source].empty) return true;
+  return false;
+}
+
 static cz_status refuse_length(const filling *f, size_t total, const size_t *shortenable) {
-  const size_t rest = total - shortenable[0] - shortenable[1];
+  size_t fields = 0;
+  for (size_t i = 0; i < f->prompt->pattern->n; i++) {
+    const cz_prompt_piece *p = &f->prompt->pieces[i];
+    if (p->kind == CZ_PIECE_SOURCE && !p->shortenable) fields += f->sources[p->source].n;
+  }
   return CZ_FAIL(CZ_EINVAL,
                  "row %lld leaves no room: the pattern '%s' has %zu tokens with it that may not be "
                  "cut, %zu of its fields, and max_length is %zu",
-                 (long long)f->texts->rows[f->record], f->prompt->pattern->text, rest,
-                 rest - f->prompt->fixed, f->prompts->max_length);
+                 (long long)f->texts->rows[f->record], f->prompt->pattern->text,
+                 total - shortenable[0] - shortenable[1], fields, f->prompts->max_length);
 }
 
 /* How many tokens each segment loses when EXCESS go one at a time, always from the segment that
@@ -43,7 +56,7 @@ static void share(size_t loses[2], const size_t shortenable[2], size_t excess) {
 /* What each piece loses: the last piece of a segment that may be cut goes first, from its end. */
 static cz_status cut(cz_prompt_input *out, const filling *f) {
   const size_t n = f->prompt->pattern->n;
-  size_t total = f->prompt->special, shortenable[2] = {0}, loses[2];
+  size_t total = f->prompt->special[out->pair], shortenable[2] = {0}, loses[2];
   CZ_TRY(cz_grow(&out->cut, &out->cut_cap, n, sizeof *out->cut));
   for (size_t i = 0; i < n; i++) {
     out->cut[i] = 0;
@@ -104,10 +117,11 @@ cz_status cz_prompt_apply(cz_prompt_input *out, const cz_prompts *prompts, const
                      .record = i};
   size_t n[2] = {0};
   out->n_rows = 0;
+  out->pair = has_second(&f);
   CZ_TRY(cut(out, &f));
   for (size_t k = 0; k < prompt->pattern->n; k++) CZ_TRY(append(out, &f, k, n));
   CZ_TRY(cz_tokenizer_assemble(prompts->tokenizer, &out->encoding, out->segment[0], n[0],
-                               out->segment[1], n[1], prompt->pair));
+                               out->segment[1], n[1], out->pair));
   return place_rows(out, &f);
 }
 

@@ -50,13 +50,21 @@ static cz_status make_piece(cz_prompts *p, cz_prompt_piece *out, const cz_patter
   return make_text(p, out, piece->text, e, scratch);
 }
 
+/* Whether the second segment is there when all fields are empty. */
+static bool keeps_second(const cz_prompt *prompt) {
+  for (size_t i = prompt->pattern->second; i < prompt->pattern->n; i++)
+    if (prompt->pieces[i].kind != CZ_PIECE_SOURCE) return true;
+  return false;
+}
+
 static cz_status refuse_length(const cz_prompts *p, const cz_prompt *prompt) {
-  size_t texts = prompt->fixed - prompt->special - (size_t)prompt->pattern->masks;
+  const size_t special = prompt->special[keeps_second(prompt)],
+               texts = prompt->fixed - special - (size_t)prompt->pattern->masks;
   return cz_config_error(prompt->pattern->node,
                          "the pattern has %zu tokens before any field is filled in (%zu of its "
                          "text, %d mask%s, %zu special ones), and max_length is %zu",
                          prompt->fixed, texts, prompt->pattern->masks,
-                         prompt->pattern->masks == 1 ? "" : "s", prompt->special, p->max_length);
+                         prompt->pattern->masks == 1 ? "" : "s", special, p->max_length);
 }
 
 static cz_status make_prompt(cz_prompts *p, cz_prompt *prompt, const cz_pattern *pattern,
@@ -65,11 +73,13 @@ static cz_status make_prompt(cz_prompts *p, cz_prompt *prompt, const cz_pattern 
   *prompt = (cz_prompt){.pattern = pattern, .pair = pattern->second < pattern->n};
   CZ_TRY(cz_arena_alloc(p->arena, &pieces, pattern->n, sizeof *pieces));
   prompt->pieces = pieces;
-  prompt->special = prompt->fixed = cz_tokenizer_added(p->tokenizer, prompt->pair);
+  for (int pair = 0; pair < 2; pair++)
+    prompt->special[pair] = cz_tokenizer_added(p->tokenizer, pair);
   for (size_t i = 0; i < pattern->n; i++) {
     CZ_TRY(make_piece(p, &pieces[i], pattern, &pattern->pieces[i], e, scratch));
     prompt->fixed += pieces[i].n;
   }
+  prompt->fixed += prompt->special[keeps_second(prompt)];
   return prompt->fixed > p->max_length ? refuse_length(p, prompt) : CZ_OK;
 }
 
@@ -142,12 +152,13 @@ cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prom
 static cz_status add_source(cz_prompt_texts *t, const cz_pattern_source *source, size_t item,
                             const cz_record *record) {
   CZ_TRY(cz__prompt_source_text(&t->text, source, record->fields));
+  const bool empty = t->text.len == 0;
   CZ_TRY(cz__prompt_encode(t->prompts, &t->encoding, &t->text, t->scratch));
   const cz_encoding *e = &t->encoding;
   size_t kept = e->n < t->prompts->max_length ? e->n : t->prompts->max_length;
   CZ_TRY(cz_grow(&t->ids, &t->ids_cap, t->n_ids + kept, sizeof *t->ids));
   if (kept) memcpy(t->ids + t->n_ids, e->ids, kept * sizeof *t->ids);
-  t->items[item] = (cz_prompt_text){t->n_ids, kept, e->n};
+  t->items[item] = (cz_prompt_text){t->n_ids, kept, e->n, empty};
   t->n_ids += kept;
   return CZ_OK;
 }

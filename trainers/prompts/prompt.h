@@ -21,8 +21,8 @@ typedef struct cz_prompt_piece {
 typedef struct cz_prompt {
   const cz_pattern *pattern;
   const cz_prompt_piece *pieces; /* [pattern->n] */
-  bool pair;
-  size_t special;       /* tokens that the post-processor adds */
+  bool pair;            /* there are two segments, unless the second is empty in a record */
+  size_t special[2];    /* tokens that the post-processor adds to one segment, and to two */
   size_t fixed;         /* tokens with empty fields: texts, masks, special ones */
   size_t n_words;       /* W, the most that a label has; 0 of `plain` */
   const int32_t *words; /* ids [C, W, masks]; -1 behind a label's last word, and behind the last
@@ -48,6 +48,7 @@ void cz_prompts_destroy(cz_prompts **prompts);
 typedef struct cz_prompt_text {
   size_t begin, kept; /* place of its ids in the list of all */
   size_t n;           /* tokens that the text has */
+  bool empty;         /* there is no text, not even a blank */
 } cz_prompt_text;
 
 typedef struct cz_prompt_texts {
@@ -74,6 +75,7 @@ typedef struct cz_prompt_input {
   size_t n_rows;
   size_t *cut;           /* [pieces of the pattern] tokens taken from each */
   size_t n_cut, cut_cap; /* tokens in all; capacity of `cut` */
+  bool pair;             /* the post-processor was given two segments */
   int32_t *segment[2];
   size_t segment_cap[2];
 } cz_prompt_input;
