@@ -189,18 +189,26 @@ static cz_status decide_tied(cz_model_config *c, cz_safetensors *s, cz_device *d
   return st;
 }
 
+/** Declares a model of CONFIG on DEVICE, without memory, whose tensors are those of the open FILE
+ * of FOLDER: tied as they say, all of them there and of its shapes, but for heads that are not
+ * there at all, which (*MODEL)->drawn has. NAMES get the file's names; free both in any case. */
+cz_status cz__hf_declare(cz_model **model, cz__hf_names *names, const cz_model_config *config,
+                         cz_safetensors *file, const char *folder, cz_device *device) {
+  cz_model_config c = *config;
+  CZ_TRY(decide_tied(&c, file, device));
+  CZ_TRY(cz_model_declare(model, &c, device));
+  CZ_TRY(cz__hf_names_make(names, file, *model));
+  return check_tensors(*model, names, folder);
+}
+
 static cz_status load(cz_model **model, const cz_model_config *config, const char *folder,
                       cz_device *device, uint64_t seed) {
-  cz_model_config c = *config;
   cz_safetensors *s = NULL;
   cz__hf_names names = {0};
   cz_status st;
   *model = NULL;
   CZ_GO(st, cz_safetensors_open_model(&s, folder), done);
-  CZ_GO(st, decide_tied(&c, s, device), done);
-  CZ_GO(st, cz_model_declare(model, &c, device), done);
-  CZ_GO(st, cz__hf_names_make(&names, s, *model), done);
-  CZ_GO(st, check_tensors(*model, &names, folder), done);
+  CZ_GO(st, cz__hf_declare(model, &names, config, s, folder, device), done);
   CZ_GO(st, cz_params_allocate((*model)->params), done);
   CZ_GO(st, load_weights(*model, &names, seed, folder), done);
 done:

@@ -21,6 +21,11 @@ const cz_safetensors_info *cz__hf_find(const cz__hf_names *names, const char *te
 CZ_MUST cz_status cz__hf_check_names(const cz__hf_names *names, const cz_model *m,
                                      const char *folder);
 
+/* hf.c */
+CZ_MUST cz_status cz__hf_declare(cz_model **model, cz__hf_names *names,
+                                 const cz_model_config *config, cz_safetensors *file,
+                                 const char *folder, cz_device *device);
+
 /* A parameter P as part of the file's tensor. DIM and NDIM are the tensor's. */
 typedef struct cz__hf_layout {
   const cz_param *p;

@@ -1,4 +1,5 @@
-/* `cloze import` and `cloze export`: directories in and out, whole or not at all. */
+/* `cloze import`, `export` and `inspect`: directories in and out, whole or not at all, and what
+ * they hold. */
 #include "program.h"
 #include "checkpoint/safetensors.h"
 
@@ -209,10 +210,123 @@ static void test_killed_and_busy(void **state) {
   assert_false(cz_fs_exists(under(".late.cloze-new")));
 }
 
+static const char *const families[] = {
+    "bert_mlm",         "bert_nsp",   "bert_class",     "roberta_mlm", "roberta_class",
+    "xlmr_mlm",         "xlmr_class", "distilbert_mlm", "gpt2_lm",     "distilbert_class",
+    "gpt2_lm_by_layer", "gpt2_class", "albert_mlm",     "albert_class"};
+
+/* Tensors of every family keep their names and numbers. */
+static void test_import_families(void **state) {
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    char from[512], to[64];
+    snprintf(from, sizeof from, FIXTURES "/families/%s", families[i]);
+    snprintf(to, sizeof to, "families/%s", families[i]);
+    EXPECT(0, cloze("import", from, "--out", to));
+    same_weights(from, to, 0);
+    EXPECT(0, cloze("import", to, "--out", "twice"));
+    same_weights(from, "twice", 0);
+    assert_int_equal(remove_tree("twice"), 0);
+  }
+}
+
+/* What other programs write of one model is imported as the same bytes. */
+static void test_import_variants(void **state) {
+  static const struct {
+    const char *name, *like;
+  } variants[] = {{"old_names", "bert_mlm"},   {"module", "bert_mlm"},
+                  {"module_bare", "bert_mlm"}, {"position_ids", "bert_mlm"},
+                  {"sharded", "bert_mlm"},     {"float16", "bert_mlm"},
+                  {"bfloat16", "bert_mlm"},    {"gpt2_published", "gpt2_lm"}};
+  for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+    char from[512], to[64], plain[512], path[128];
+    cz_buf a = {0}, b = {0};
+    snprintf(from, sizeof from, FIXTURES "/families/variants/%s", variants[i].name);
+    snprintf(plain, sizeof plain, FIXTURES "/families/%s", variants[i].like);
+    snprintf(to, sizeof to, "variants/%s", variants[i].name);
+    EXPECT(0, cloze("import", from, "--out", to));
+    EXPECT(0, cloze("import", plain, "--out", "plain"));
+    snprintf(path, sizeof path, "%s/model.safetensors", to);
+    OK(cz_fs_read(under(path), &a));
+    OK(cz_fs_read(under("plain/model.safetensors"), &b));
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    cz_buf_free(&a);
+    cz_buf_free(&b);
+    assert_int_equal(remove_tree("plain"), 0);
+  }
+  EXPECT(0, cloze("import", FIXTURES "/families/variants/float64", "--out", "wide"));
+  cz_safetensors *s = open_weights("wide"); /* stays float64 */
+  assert_int_equal(cz_safetensors_at(s, 0)->type, CZ_SAFETENSORS_F64);
+  cz_safetensors_close(&s);
+  outcome o = cloze("import", FIXTURES "/families/variants/headless", "--out", "headless");
+  EXPECT(0, o); /* what is left out is said */
+  if (!strstr(o.out, "not written, since nothing reads them: pooler.dense.bias pooler.dense.weig"))
+    fail_msg("%s", o.out);
+}
+
+static json_t *inspected(const char *folder) {
+  outcome o = cloze("inspect", folder, "--json");
+  EXPECT(0, o);
+  json_t *found = json_loads(o.out, 0, NULL);
+  assert_non_null(found);
+  EXPECT(0, cloze("inspect", folder));
+  return found;
+}
+
+/* Parameters are those that Hugging Face saved, each counted once. */
+static void test_inspect_families(void **state) {
+  for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+    char folder[512];
+    cz_safetensors *s;
+    int64_t elements = 0;
+    snprintf(folder, sizeof folder, FIXTURES "/families/%s", families[i]);
+    json_t *found = inspected(folder);
+    OK(cz_safetensors_open_model(&s, folder));
+    for (size_t k = 0; k < cz_safetensors_count(s); k++)
+      elements += (int64_t)cz_safetensors_at(s, k)->elements;
+    assert_int_equal(json_integer_value(json_object_get(found, "parameters")), elements);
+    assert_int_equal(json_array_size(json_object_get(found, "ignored")), 0);
+    assert_true(json_is_null(json_object_get(found, "tokenizer")));
+    cz_safetensors_close(&s);
+    json_decref(found);
+  }
+}
+
+static void expect_head(const json_t *found, const char *head, const char *what) {
+  const char *text = json_string_value(json_object_get(json_object_get(found, "heads"), head));
+  if (!text || strcmp(text, what)) fail_msg("%s: %s, not %s", head, text ? text : "?", what);
+}
+
+/* Heads that are there, would be drawn, or are not asked for; aliases; what nothing reads. */
+static void test_inspect_heads(void **state) {
+  json_t *found = inspected(FIXTURES "/families/variants/old_names");
+  expect_head(found, "masked_lm", "present");
+  expect_head(found, "next_sentence", "present");
+  expect_head(found, "classification", "absent");
+  assert_int_equal(json_array_size(json_object_get(found, "ignored")), 5);
+  assert_int_equal(json_array_size(json_object_get(found, "aliases")), 1);
+  json_decref(found);
+  found = inspected(FIXTURES "/families/variants/headless");
+  expect_head(found, "masked_lm", "absent");
+  json_decref(found);
+  copy_file(FIXTURES "/families/variants/headless/model.safetensors", "new/model.safetensors");
+  copy_file(FIXTURES "/families/bert_mlm/config.json", "new/config.json");
+  found = inspected("new"); /* the class has a head that the weights lack */
+  expect_head(found, "masked_lm", "drawn");
+  json_decref(found);
+  found = inspected(FIXTURES "/families/gpt2_lm");
+  expect_head(found, "causal_lm", "present");
+  expect_head(found, "classification", "absent");
+  json_decref(found);
+  REFUSED(2, "is no model's folder", cloze("inspect", "."));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_import),         cmocka_unit_test(test_import_tokenizer),
-      cmocka_unit_test(test_export),         cmocka_unit_test(test_export_which),
-      cmocka_unit_test(test_export_refused), cmocka_unit_test(test_killed_and_busy)};
+      cmocka_unit_test(test_import),           cmocka_unit_test(test_import_tokenizer),
+      cmocka_unit_test(test_export),           cmocka_unit_test(test_export_which),
+      cmocka_unit_test(test_export_refused),   cmocka_unit_test(test_killed_and_busy),
+      cmocka_unit_test(test_import_families),  cmocka_unit_test(test_import_variants),
+      cmocka_unit_test(test_inspect_families), cmocka_unit_test(test_inspect_heads)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/new_folder.h"
 #include "checkpoint/safetensors.h"
-#include "nn/hf.h"
+#include "nn/hf_survey.h"
 #include "recipe/recipe.h"
 #include "stages/model_folder.h"
 #include "text/tokenizer.h"
@@ -25,13 +25,17 @@ const char cz_import_usage[] =
     "DIR must not be there, or be empty; it appears once it is whole, and SRC stays as it is.\n";
 
 /* float64 where the file has any: on `ref`, which keeps it. */
-static cz_status device_for(const char **name, const char *folder) {
-  cz_safetensors *s;
-  *name = "cpu";
-  CZ_TRY(cz_safetensors_open_model(&s, folder));
+static const char *device_for(const cz_safetensors *s) {
   for (size_t i = 0; i < cz_safetensors_count(s); i++)
-    if (cz_safetensors_at(s, i)->type == CZ_SAFETENSORS_F64) *name = "ref";
-  cz_safetensors_close(&s);
+    if (cz_safetensors_at(s, i)->type == CZ_SAFETENSORS_F64) return "ref";
+  return "cpu";
+}
+
+/* Heads of other classes, buffers of old versions. */
+static cz_status list_unwritten(cz_buf *out, const cz_hf_survey *s) {
+  for (size_t i = 0; i < cz_safetensors_count(s->weights); i++)
+    if (s->uses[i] == CZ_TENSOR_IGNORED)
+      CZ_TRY(cz_buf_addf(out, " %s", cz_safetensors_at(s->weights, i)->name));
   return CZ_OK;
 }
 
@@ -60,10 +64,11 @@ done:
 static cz_status open_tokenizer(cz_tokenizer **t, const char *from, const char *to) {
   static const char *const older[] = {"vocab.txt", "vocab.json", "sentencepiece.bpe.model",
                                       "spiece.model"};
-  bool there;
+  char path[4096];
+  bool there = false;
   *t = NULL;
-  CZ_TRY(has_file(&there, from, "tokenizer.json"));
-  if (there) return cz_tokenizer_open(t, from);
+  CZ_TRY(cz_fs_join(path, sizeof path, from, "tokenizer.json"));
+  if (cz_fs_exists(path)) return cz_tokenizer_open(t, path);
   for (size_t i = 0; i < sizeof older / sizeof *older && !there; i++)
     CZ_TRY(has_file(&there, from, older[i]));
   if (there) return make_tokenizer(t, from, to);
@@ -88,20 +93,22 @@ static cz_status write_tokenizer(const cz_tokenizer *t, const char *from, const 
   return t && !there ? cz_model_folder_tokenizer_config(t, to) : CZ_OK;
 }
 
-static cz_status write_all(const char *from, const char *to) {
-  const char *name;
+static cz_status write_all(const char *from, const char *to, cz_buf *unwritten) {
+  cz_hf_survey survey;
   cz_tokenizer *t = NULL;
   cz_device *device = NULL;
   cz_model *m = NULL;
   cz_status st;
+  CZ_GO(st, cz_hf_survey_open(&survey, from), done);
+  CZ_GO(st, list_unwritten(unwritten, &survey), done);
   CZ_GO(st, open_tokenizer(&t, from, to), done);
-  CZ_GO(st, device_for(&name, from), done);
-  CZ_GO(st, cz_device_open(&device, name), done);
+  CZ_GO(st, cz_device_open(&device, device_for(survey.weights)), done);
   CZ_GO(st, cz_hf_open(&m, from, device), done);
   if (t) CZ_GO(st, check_ids(t, m, from), done);
   CZ_GO(st, cz_hf_save(m, to), done);
   CZ_GO(st, write_tokenizer(t, from, to), done);
 done:
+  cz_hf_survey_close(&survey);
   cz_model_destroy(&m);
   cz_device_close(&device);
   cz_tokenizer_destroy(&t);
@@ -113,14 +120,18 @@ cz_status cz_command_import(int argc, char **argv) {
   const char *out = NULL;
   const cz_option options[] = {{"--out", &out, NULL}};
   cz_new_folder folder;
+  cz_buf unwritten = {0};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, 1, cz_import_usage));
   if (!out) return CZ_FAIL(CZ_EUSAGE, "import: --out DIR is missing");
   CZ_TRY(cz_recipe_model_folder(argv[1]));
   CZ_TRY(cz_new_folder_open(&folder, out));
-  cz_status st = write_all(argv[1], folder.aside);
+  cz_status st = write_all(argv[1], folder.aside, &unwritten);
   if (st == CZ_OK) st = cz_new_folder_commit(&folder);
   cz_new_folder_discard(&folder);
   if (st == CZ_OK) printf("%s: written from %s\n", folder.path, argv[1]);
+  if (st == CZ_OK && unwritten.len)
+    printf("not written, since nothing reads them:%s\n", unwritten.data);
+  cz_buf_free(&unwritten);
   return st;
 }
