@@ -41,6 +41,7 @@ static cz_status list_unwritten(cz_buf *out, const cz_hf_survey *s) {
 
 static cz_status has_file(bool *yes, const char *folder, const char *name) {
   char path[4096];
+  *yes = false;
   CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
   *yes = cz_fs_exists(path);
   return CZ_OK;
