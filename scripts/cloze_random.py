@@ -1,6 +1,13 @@
 """Cloze's random streams for the host in Python, written from their definitions: hash64 of
 runtime/base/hash.h, Philox 4x32-10 (Salmon et al. 2011), Lemire's rejection and Fisher and Yates's
-shuffle as runtime/device/random.h has them. For fixtures that select what the program selects."""
+shuffle as runtime/device/random.h has them. For fixtures that select what the program selects.
+
+usage: import cloze_random    (cloze_random.py is no program; scripts beside it import it)"""
+
+import sys
+
+if __name__ == "__main__":
+    sys.exit(print(__doc__))
 
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 
