@@ -25,13 +25,41 @@ static cz_status check_finite(const cz_model *m, const cz__hf_layout *l, const d
   return CZ_OK;
 }
 
+/* No infinity and no NaN among N float32 numbers of any alignment. */
+static bool all_finite(const char *bytes, int64_t n) {
+  const uint32_t exponent = 0x7f800000u;
+  uint32_t bits, bad = 0;
+  for (int64_t i = 0; i < n; i++) {
+    memcpy(&bits, bytes + 4 * i, sizeof bits);
+    bad |= (bits & exponent) == exponent;
+  }
+  return !bad;
+}
+
+/* Numbers that are in the file as the device holds them go there from the mapping, so that no
+ * process has a copy of its own beside the parameters. *DONE: they were such, and finite. */
+static cz_status load_mapped(bool *done, const cz_model *m, const cz__hf_layout *l,
+                             const cz__hf_names *s, const cz_safetensors_info *info) {
+  const void *values;
+  *done = false;
+  if (m->device->real != CZ_F32 || info->type != CZ_SAFETENSORS_F32 || !cz__hf_is_whole(l))
+    return CZ_OK;
+  CZ_TRY(cz_safetensors_map_f32(s->file, &values, info->name, l->dim, l->ndim));
+  if (!all_finite(values, l->count)) return CZ_OK; /* the other way says which is not */
+  *done = true;
+  return m->device->write(m->device, l->p->value, values, (size_t)info->bytes);
+}
+
 static cz_status load_param(const cz_model *m, const cz__hf_names *s, size_t i,
                             const char *folder) {
   const cz__hf_layout l = cz__hf_layout_of(m, i);
   const cz_safetensors_info *info = cz__hf_find(s, l.o->tensor);
   double *host = NULL, *part = NULL;
+  bool mapped;
   cz_status st;
   CZ_CHECK(info);
+  CZ_TRY(load_mapped(&mapped, m, &l, s, info));
+  if (mapped) return CZ_OK;
   CZ_GO(st, cz_alloc(&host, (size_t)l.count, sizeof *host), done);
   CZ_GO(st, cz_safetensors_read_f64(s->file, host, info->name, l.dim, l.ndim), done);
   CZ_GO(st, check_finite(m, &l, host, info->name, folder), done);
@@ -138,13 +166,15 @@ static cz_status check_aliases(const cz_model *m, const cz__hf_names *s, const c
   return CZ_OK;
 }
 
+static cz_status load_or_draw(const cz_model *m, const cz__hf_names *s, size_t i, uint64_t seed,
+                              const char *folder) {
+  return cz__hf_find(s, m->origins[i].tensor) ? load_param(m, s, i, folder)
+                                              : cz_params_init_one(m->params, i, seed);
+}
+
 static cz_status load_weights(cz_model *m, const cz__hf_names *s, uint64_t seed,
                               const char *folder) {
-  for (size_t i = 0; i < m->params->n; i++)
-    if (cz__hf_find(s, m->origins[i].tensor))
-      CZ_TRY(load_param(m, s, i, folder));
-    else
-      CZ_TRY(cz_params_init_one(m->params, i, seed));
+  for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_or_draw(m, s, i, seed, folder));
   if (m->drawn) say_drawn(m, s, seed, folder);
   cz_params_values_written(m->params);
   return check_aliases(m, s, folder);
@@ -250,4 +280,46 @@ cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *devic
 /** As cz_hf_open_with, with the heads of the folder's class. */
 cz_status cz_hf_open(cz_model **model, const char *folder, cz_device *device) {
   return cz_hf_open_with(model, folder, device, NULL);
+}
+
+struct cz_hf_weights {
+  cz_safetensors *file;
+  cz__hf_names names;
+  char folder[4096];
+};
+
+/** Opens the weights of FOLDER, from which M was opened with cz_hf_open_with, to be put into M
+ * again: the members of an ensemble begin from one. The file is mapped, so that processes share
+ * its one copy in the page cache. The caller closes it, before the model. */
+cz_status cz_hf_weights_open(cz_hf_weights **w, const cz_model *m, const char *folder) {
+  cz_status st;
+  *w = NULL;
+  CZ_TRY(cz_alloc(w, 1, sizeof **w));
+  if (snprintf((*w)->folder, sizeof(*w)->folder, "%s", folder) >= (int)sizeof(*w)->folder)
+    CZ_GO(st, CZ_FAIL(CZ_EINVAL, "path too long: %s", folder), fail);
+  CZ_GO(st, cz_safetensors_open_model(&(*w)->file, folder), fail);
+  CZ_GO(st, cz__hf_names_make(&(*w)->names, (*w)->file, m), fail);
+  return CZ_OK;
+fail:
+  cz_hf_weights_close(w);
+  return st;
+}
+
+/** Gives every parameter of M the folder's numbers, and those of heads that the folder lacks new
+ * ones from SEED: the same bits as when M is opened with that seed. Weights that were replaced
+ * since by a rename are still the old ones. Errors as cz_hf_open_with. */
+cz_status cz_hf_weights_load(cz_hf_weights *w, cz_model *m, uint64_t seed) {
+  CZ_TRY(check_tensors(m, &w->names, w->folder));
+  for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_or_draw(m, &w->names, i, seed, w->folder));
+  cz_params_values_written(m->params);
+  return CZ_OK;
+}
+
+/** Closes the file, clears the pointer, accepts null. */
+void cz_hf_weights_close(cz_hf_weights **w) {
+  if (!*w) return;
+  cz__hf_names_free(&(*w)->names);
+  cz_safetensors_close(&(*w)->file);
+  free(*w);
+  *w = NULL;
 }

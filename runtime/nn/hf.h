@@ -25,6 +25,13 @@ typedef struct cz_hf_options {
 CZ_MUST cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *device,
                                   const cz_hf_options *options);
 
+/* The folder's weights, kept open to be put into a model more than once. */
+typedef struct cz_hf_weights cz_hf_weights;
+
+CZ_MUST cz_status cz_hf_weights_open(cz_hf_weights **w, const cz_model *m, const char *folder);
+CZ_MUST cz_status cz_hf_weights_load(cz_hf_weights *w, cz_model *m, uint64_t seed);
+void cz_hf_weights_close(cz_hf_weights **w);
+
 /* A tensor in the names and shapes of files. */
 typedef struct cz_hf_tensor_view {
   const char *name; /* borrowed from the model */
