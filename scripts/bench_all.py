@@ -13,7 +13,8 @@
   reader      share of the training loop's time in which it waited for its next batch, in the
               quickstart's pretraining
   first_step  wall time of a whole command of that stage that takes one step, its saving included
-  tokenizer   `cloze tokenize` beside SentencePiece, one thread each (scripts/bench_tokenizer.py)
+  tokenizer   `cloze bench tokenize` beside SentencePiece and the Hugging Face library, one thread
+              each (scripts/bench_tokenizer.py)
   corpus      `cloze corpus` from text to file beside SentencePiece's encoding alone, processor time
 
 Run it on an idle machine; it takes about an hour with PyTorch, and says the load that it met. A
@@ -133,11 +134,16 @@ def first_step(a):
 
 def tokenizer(a):
     words = [f"{a.data}/tokenizer.json", f"{a.data}/pretrain.txt", "--cloze", a.cloze]
-    return json.loads(program(sys.executable, HERE / "bench_tokenizer.py", *words))
+    words += ["--bytes", "8000000", "--turns", "5"]
+    script = HERE / "bench_tokenizer.py"
+    return {
+        "sentencepiece": json.loads(program(sys.executable, script, *words, "--sentencepiece")),
+        "tokenizers": json.loads(program(sys.executable, script, *words)),
+    }
 
 
 def corpus(a):
-    beside = statistics.median(tokenizer(a)["sentencepiece_mb_per_processor_second"])
+    beside = statistics.median(tokenizer(a)["sentencepiece"]["other_processor_mb_per_s"])
     text = pathlib.Path(a.data, "pretrain.txt")
     rates = []
     with tempfile.TemporaryDirectory() as folder:

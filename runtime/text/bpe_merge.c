@@ -15,8 +15,8 @@ enum { SCANNED = 32 };
 cz_status cz__bpe_merges_create(cz__bpe_merges *m, cz_arena *arena, size_t n) {
   size_t size = 4;
   while (size < 2 * n) size *= 2;
+  CZ_TRY(cz_arena_alloc(arena, &m->tags, size, 1));
   CZ_TRY(cz_arena_alloc(arena, &m->slots, size, sizeof *m->slots));
-  for (size_t i = 0; i < size; i++) m->slots[i].rank = CZ__BPE_NONE;
   m->mask = size - 1;
   return CZ_OK;
 }
@@ -24,9 +24,11 @@ cz_status cz__bpe_merges_create(cz__bpe_merges *m, cz_arena *arena, size_t n) {
 /** Sets the merge of a pair; of one that is given twice the later rank counts, as in the Hugging
  * Face library. Returns whether the pair was new. The table takes as many as it was made for. */
 bool cz__bpe_merges_set(cz__bpe_merges *m, int32_t left, int32_t right, uint32_t rank, int32_t id) {
-  cz__bpe_merge *slot = (cz__bpe_merge *)cz__bpe_find(m, left, right);
-  bool new = slot->rank == CZ__BPE_NONE;
-  *slot = (cz__bpe_merge){cz__bpe_pair(left, right), rank, id};
+  uint8_t tag;
+  uint64_t pair = cz__bpe_pair(left, right), i = cz__bpe_place(m, pair, &tag);
+  bool new = m->tags[i] == 0;
+  m->tags[i] = tag;
+  m->slots[i] = (cz__bpe_merge){pair, rank, id};
   return new;
 }
 
