@@ -76,6 +76,12 @@ static void test_sources(void **state) {
   assert_string_equal(shown(f, &f->plain), "a* || b*");
   assert_int_equal(f->plain.masks, 0);
   cz_patterns_close(&f);
+  f = parse(HEAD "plain: '{b*|lower_first} {a}'\npatterns: ['{mask} {a*}']\n");
+  assert_string_equal(shown(f, &f->plain), "b_* a");
+  cz_patterns_close(&f);
+  refuse(HEAD "plain: '{a} {mask}'\npatterns: ['{mask} {a*}']\n",
+         "p.yaml:3:9: plain: there is a mask in what a classifier reads");
+  refuse(HEAD "plain: ''\npatterns: ['{mask} {a*}']\n", "the pattern holds no field");
 }
 
 static void test_words(void **state) {

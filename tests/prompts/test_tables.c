@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "tasks/readers/table.h"
 
+#include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -137,11 +139,12 @@ static void test_headers(void **state) {
 
 /* A line that is no text ends the record that it stands in; what follows is not taken for it. */
 static void test_bad_line_in_quotes(void **state) {
-  cz_table *t = open_as("a.csv", "text,kind\n\"a\n\xff\nb\",x\nc,y\n",
+  cz_table *t = open_as("a.csv", "text,kind\n\"a\n\xff\nb\",x\nc,y\n\"d\ne\",\n",
                         layout(text_only, 1, CZ_LABELS_NEEDED));
   expect_bad(t, 0, "a.csv:3:1: the byte 0xff");
   expect_bad(t, 1, "a.csv:4: a quote inside a field");
   expect(t, 2, "c", "y");
+  expect_bad(t, 3, "a.csv:6: the label (column 'kind') is empty"); /* where the record began */
   expect_end(t);
 }
 
@@ -231,6 +234,66 @@ static void test_lines(void **state) {
   }
 }
 
+/* What a writer of CSV and one of JSON lines put into a file comes back, whatever it is. */
+static void test_round_trip(void **state) {
+  static const char *const bits[] = {"a",        "\"", ",",   "\n", " ",   "\t",
+                                     "\xc3\xbc", "'",  "\\n", ";",  "\"\""};
+  srand((unsigned)test_seed());
+  for (int round = 0; round < 100; round++) {
+    char fields[20][2][64];
+    cz_buf csv = {0}, lines = {0};
+    OK(cz_buf_addf(&csv, "title,text\n"));
+    for (size_t i = 0; i < 20; i++) {
+      json_t *o = json_object();
+      for (size_t k = 0; k < 2; k++) {
+        char *f = fields[i][k];
+        strcpy(f, k ? "x" : ""); /* one field of a record has text */
+        for (int n = rand() % 8; n > 0; n--)
+          strcat(f, bits[(size_t)rand() % (sizeof bits / sizeof *bits)]);
+        bool quoted = strpbrk(f, "\",\n") || rand() % 2;
+        OK(cz_buf_addf(&csv, "%s%s", k ? "," : "", quoted ? "\"" : ""));
+        for (const char *s = f; *s; s++) OK(cz_buf_addf(&csv, *s == '"' ? "\"\"" : "%c", *s));
+        OK(cz_buf_addf(&csv, "%s%s", quoted ? "\"" : "", k ? rand() % 2 ? "\r\n" : "\n" : ""));
+        assert_int_equal(json_object_set_new(o, two[k], json_string(f)), 0);
+      }
+      char *text = json_dumps(o, 0);
+      OK(cz_buf_addf(&lines, "%s\n", text));
+      free(text);
+      json_decref(o);
+    }
+    cz_table *t[] = {open_as("r.csv", csv.data, layout(two, 2, CZ_LABELS_NONE)),
+                     open_as("r.jsonl", lines.data, layout(two, 2, CZ_LABELS_NONE))};
+    for (int which = 0; which < 2; which++) {
+      cz_table_record r;
+      bool more;
+      for (size_t i = 0; i < 20; i++) {
+        OK(cz_table_next(t[which], &r, &more));
+        assert_true(more);
+        assert_string_equal(r.fields[0], fields[i][0]);
+        assert_string_equal(r.fields[1], fields[i][1]);
+      }
+      expect_end(t[which]);
+    }
+    cz_buf_free(&csv);
+    cz_buf_free(&lines);
+  }
+}
+
+/* Standard input is JSON lines. */
+static void test_standard_input(void **state) {
+  int kept = dup(0), fd = open(write_text("in", "{\"text\": \"a\"}\n{\"text\": 1}\n"), O_RDONLY);
+  assert_true(kept >= 0 && fd >= 0 && dup2(fd, 0) == 0);
+  const cz_table_layout none = layout(text_only, 1, CZ_LABELS_NONE);
+  cz_table *t;
+  OK(cz_table_open(&t, "-", &none));
+  expect(t, 0, "a", NULL);
+  expect_bad(t, 1, "standard input:2: \"text\" is a whole number");
+  expect_end(t);
+  assert_int_equal(dup2(kept, 0), 0);
+  close(kept);
+  close(fd);
+}
+
 /* What is in the pipe is told without waiting for more of it. */
 static void test_pause(void **state) {
   int ways[2];
@@ -294,6 +357,8 @@ int main(void) {
       cmocka_unit_test(test_lines),
       cmocka_unit_test(test_bad_line_in_quotes),
       cmocka_unit_test(test_pause),
+      cmocka_unit_test(test_round_trip),
+      cmocka_unit_test(test_standard_input),
       cmocka_unit_test(test_long),
   };
   return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -80,10 +80,13 @@ static cz_status cut(cz_prompt_input *out, const filling *f) {
 static cz_status append(cz_prompt_input *out, const filling *f, size_t i, size_t n[2]) {
   const cz_prompt_piece *piece = &f->prompt->pieces[i];
   const size_t k = segment_of(f, i), take = length_of(f, i) - out->cut[i];
-  const int32_t *ids = piece->ids;
-  if (piece->kind == CZ_PIECE_SOURCE) ids = f->texts->ids + f->sources[piece->source].begin;
   CZ_TRY(cz_grow(&out->segment[k], &out->segment_cap[k], n[k] + take, sizeof **out->segment));
-  if (take) memcpy(out->segment[k] + n[k], ids, take * sizeof *ids);
+  if (take) {
+    const int32_t *ids = piece->kind == CZ_PIECE_SOURCE
+                             ? f->texts->ids + f->sources[piece->source].begin
+                             : piece->ids;
+    memcpy(out->segment[k] + n[k], ids, take * sizeof *ids);
+  }
   for (size_t j = 0; piece->kind == CZ_PIECE_MASK && j < take; j++)
     out->rows[out->n_rows++] = (int32_t)(n[k] + j);
   n[k] += take;

@@ -170,18 +170,25 @@ static cz_status read_pattern(cz_pattern *p, cz_pattern_file *f, const cz_config
   return cz__template_parse_pattern(p, room, true);
 }
 
-/* The pattern without words and mask that classifiers read. */
-static cz_status make_plain(cz_pattern_file *f, const cz_config_node *root,
-                            cz__template_room *room) {
+/* The first field, and the others behind ||, all of them shortenable. */
+static cz_status default_plain(const char **out, const cz_pattern_file *f) {
   cz_buf text = {0};
-  char *copy;
+  char *copy = NULL;
   cz_status st = CZ_OK;
   for (size_t i = 0; i < f->n_fields && st == CZ_OK; i++)
     st = cz_buf_addf(&text, "%s{%s*}", i == 1 ? " || " : i ? " " : "", f->fields[i]);
   if (st == CZ_OK) st = cz_arena_strdup(f->arena, &copy, text.data);
   cz_buf_free(&text);
-  CZ_TRY(st);
-  f->plain = (cz_pattern){.node = root, .text = copy};
+  *out = copy;
+  return st;
+}
+
+/* The pattern without words and mask that classifiers read. */
+static cz_status read_plain(cz_pattern_file *f, const cz_config_node *root,
+                            cz__template_room *room) {
+  const cz_config_node *node = cz_config_get(root, "plain");
+  f->plain = (cz_pattern){.node = node ? node : root};
+  CZ_TRY(node ? cz_config_text(&f->plain.text, node) : default_plain(&f->plain.text, f));
   return cz__template_parse_pattern(&f->plain, room, false);
 }
 
@@ -207,7 +214,7 @@ static cz_status read_patterns(cz_pattern_file *f, const cz_config_node *root) {
   CZ_TRY(cz_arena_alloc(f->arena, &f->patterns, f->n_patterns, sizeof *f->patterns));
   for (size_t i = 0; i < f->n_patterns; i++)
     CZ_GO(st, read_pattern(&f->patterns[i], f, cz_config_at(node, i), words, &room), done);
-  CZ_GO(st, make_plain(f, root, &room), done);
+  CZ_GO(st, read_plain(f, root, &room), done);
   CZ_GO(st, keep_sources(f, &room), done);
 done:
   free(room.sources);
@@ -215,7 +222,8 @@ done:
 }
 
 static cz_status read_root(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields", "label_column", "labels", "words", "patterns", NULL};
+  static const char *const keys[] = {"fields", "label_column", "labels", "words",
+                                     "plain",  "patterns",     NULL};
   const cz_config_node *root = cz_config_root(f->config);
   CZ_TRY(cz_config_only(root, keys));
   CZ_TRY(read_fields(f, root));

@@ -73,8 +73,8 @@ typedef struct cz_pattern_file {
   size_t n_sources;
   cz_pattern *patterns;
   size_t n_patterns;
-  cz_pattern plain; /* without words and mask, for classifiers: first field || the other fields,
-                       all of them shortenable */
+  cz_pattern plain; /* without words and mask, for classifiers; by default first field || the other
+                       fields, all of them shortenable */
 } cz_pattern_file;
 
 enum { CZ_PATTERN_MASKS = 64, CZ_PATTERN_FIELDS = 32 };

@@ -204,13 +204,14 @@ static cz_status check(const reading *r, bool with_mask) {
   bool fields = false;
   for (size_t i = 0; i < p->n; i++) fields |= p->pieces[i].kind == CZ_PIECE_SOURCE;
   if (with_mask && !p->masks) return REFUSE(r, "there is no {mask} in the pattern");
+  if (!with_mask && p->masks) return REFUSE(r, "there is a mask in what a classifier reads");
   if (!fields) return REFUSE(r, "the pattern holds no field, so it says the same of every text");
   return r->divided && p->second == p->n ? REFUSE(r, "nothing stands behind '||'") : CZ_OK;
 }
 
 /** Takes PATTERN's text apart: its pieces and `second` are set; they live in ROOM's arena, to
  * whose sources its fields are added. CZ_EUSAGE that points at the pattern's node. WITH_MASK:
- * one is demanded. */
+ * one is demanded, else none is allowed. */
 cz_status cz__template_parse_pattern(cz_pattern *pattern, cz__template_room *room, bool with_mask) {
   reading r = {.room = room, .pattern = pattern, .at = pattern->text};
   cz_pattern_piece *kept = NULL;
