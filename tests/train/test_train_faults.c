@@ -28,8 +28,8 @@ static void configuration(void **state) {
          "model.vocab_size: 100 is smaller than the tokenizer's ");
   expect(2, PRETRAIN "objective.name=random_span", "did you mean 'random_spans'?");
   expect(2, PRETRAIN "objective.name=causal_lm",
-         "objective: causal_lm is for a causal stack that reads tokens as they are, which no model "
-         "of the family t5 does");
+         "objective: causal_lm is for causal stacks that read tokens as they are; the family t5 is "
+         "for models that begin to read with a start token");
   expect(2, PRETRAIN "objective.name=masked_lm", "masked_lm needs a token before a text");
   expect(2, PRETRAIN "optimizer.name=adam", "optimizer.name");
   expect(2, PRETRAIN "tasks={}", "unknown key 'tasks'");

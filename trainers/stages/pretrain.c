@@ -26,12 +26,23 @@ static cz_status bind(pretraining *p, const cz_recipe *recipe, uint64_t config_h
 
 /* The model must read what the objective makes. */
 static cz_status check_form(const cz_objective *o, const cz_model_config *model) {
-  const cz_form form = o->row->form;
-  if (form == CZ_FORM_TEXT_TO_TEXT) return CZ_OK;
-  return CZ_FAIL(CZ_EUSAGE,
-                 "%s is for %s that reads tokens as they are, which no model of the family %s does",
-                 o->row->name, form == CZ_FORM_MASKED ? "a bidirectional stack" : "a causal stack",
-                 model->family->name);
+  static const char *const stacks[] = {
+      [CZ_FORM_TEXT_TO_TEXT] = "models that begin to read with a start token",
+      [CZ_FORM_MASKED] = "stacks whose tokens all see one another",
+      [CZ_FORM_CAUSAL] = "causal stacks that read tokens as they are"};
+  const bool both_sides = model->family->architecture == CZ_ENCODER,
+             as_they_are = cz_train_layout(model) == CZ_LAYOUT_TOKENS;
+  const cz_form reads = both_sides    ? CZ_FORM_MASKED
+                        : as_they_are ? CZ_FORM_CAUSAL
+                                      : CZ_FORM_TEXT_TO_TEXT;
+  if (o->cut.other)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "%s has classes of texts to learn beside tokens, and pretraining has a head of "
+                   "tokens alone; masked_lm is the same without them",
+                   o->row->name);
+  if (reads == o->row->form) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE, "%s is for %s; the family %s is for %s", o->row->name,
+                 stacks[o->row->form], model->family->name, stacks[reads]);
 }
 
 /* What is read before training begins. */
