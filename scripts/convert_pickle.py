@@ -73,8 +73,8 @@ def load(path):
     return state
 
 
-def all_tensors(src):
-    tensors, (files, places) = {}, files_of(src)
+def all_tensors(src, files, places):
+    tensors = {}
     for file in files:
         for name, x in load(src / file).items():
             if name in tensors:
@@ -137,11 +137,13 @@ if not src.is_dir():
 if out.exists() and (not out.is_dir() or any(out.iterdir())):
     die(f"{out}: exists and is not an empty folder")
 
-import safetensors.torch, torch
+files, places = files_of(src)
+
+import safetensors.torch, torch  # behind what needs neither
 
 if tuple(int(x) for x in torch.__version__.split(".")[:2]) < (2, 6):
     die(f"torch {torch.__version__}: before 2.6 weights_only does not keep code from running")
-found = all_tensors(src)
+found = all_tensors(src, files, places)
 kept = without_aliases(found)
 aside = out.with_name(f".{out.name}.aside")
 shutil.rmtree(aside, ignore_errors=True)
