@@ -20,6 +20,18 @@ static void problem(cz_case *c, cz_rand *r, int64_t V, int64_t T, int64_t D) {
            (long long)D);
 }
 
+/* Row PAD is left out of the gradient, and read in many places. Its differences are not its
+ * gradient's. */
+static void padded(cz_case *c, cz_rand *r, int64_t V, int64_t T, int64_t D, int32_t pad) {
+  problem(c, r, V, T, D);
+  int32_t *ids = c->in[CZ_EMBEDDING_IDS].data;
+  for (int64_t t = 0; t < T; t += 3) ids[t] = pad;
+  ((cz_embedding_attr *)c->attr)->padding = pad + 1;
+  c->smooth = false;
+  snprintf(c->what, sizeof c->what, "V %lld T %lld D %lld, padding %d", (long long)V, (long long)T,
+           (long long)D, pad);
+}
+
 static void sample(cz_case *c, cz_rand *r, int index) {
   switch (index) {
   case 0: problem(c, r, 9, 0, 3); return; /* no tokens: the gradient is zero */
@@ -27,6 +39,8 @@ static void sample(cz_case *c, cz_rand *r, int index) {
   case 2: problem(c, r, 1, 257, 65); return;     /* one id */
   case 3: problem(c, r, 997, 31, 67); return;    /* most rows unread */
   case 4: problem(c, r, 3001, 1500, 12); return; /* long lists, a few ids in hundreds of places */
+  case 5: padded(c, r, 97, 60, 33, 0); return;
+  case 6: padded(c, r, 211, 700, 70, 210); return; /* the row that is always read */
   default: problem(c, r, cz_rand_size(r, 300), cz_rand_size(r, 300), cz_rand_size(r, 130));
   }
 }
@@ -45,7 +59,7 @@ static int64_t rows(const cz_call *call, const cz_arg *a) {
 }
 
 const cz_op_cases cz_embedding_cases = {
-    .fixed = 5,
+    .fixed = 7,
     .sample = sample,
     .bench = bench,
     .sizes = {[ROWS] = "rows", [VOCABULARY] = "vocabulary", [WIDTH] = "width"},

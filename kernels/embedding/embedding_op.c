@@ -11,6 +11,9 @@ static bool shape(cz_arg *out, const cz_arg *in, const void *attributes, char *w
   cz_dtype y;
   if (!cz_shape_floating(table, "table", 2, why, why_bytes)) return false;
   if (!cz_shape_is(ids, "ids", CZ_I32, 1, (int64_t[]){CZ_ANY}, why, why_bytes)) return false;
+  if (attr->padding < 0 || attr->padding > table->dim[0])
+    return cz_shape_refuse(why, why_bytes, "padding %d of a table of %lld rows", attr->padding,
+                           (long long)table->dim[0]);
   if (!cz_shape_choice(&y, attr->y, table->dtype, "y", why, why_bytes)) return false;
   cz_shape_set(&out[0], y, 2, (int64_t[]){ids->dim[0], table->dim[1]});
   return true;
@@ -35,11 +38,11 @@ const cz_op_row cz_embedding_row = {
     .needs = {.in = 1u << CZ_EMBEDDING_IDS},
     .shape = shape,
     .error_constant = 32, /* hundreds of rows are added one after the other */
-    .kernels = {[CZ_F64] = {.forward = cz_gather_fwd_ref, .backward = cz_gather_bwd_ref},
+    .kernels = {[CZ_F64] = {.forward = cz_gather_fwd_ref, .backward = cz_embedding_bwd_ref},
                 [CZ_F32] = {.forward = cz_gather_fwd_cpu,
-                            .backward = cz_gather_bwd_cpu,
+                            .backward = cz_embedding_bwd_cpu,
                             .workspace = cz_gather_workspace_cpu},
                 [CZ_BF16] = {.forward = cz_gather_fwd_cpu,
-                             .backward = cz_gather_bwd_cpu,
+                             .backward = cz_embedding_bwd_cpu,
                              .workspace = cz_gather_workspace_cpu}},
 };

@@ -5,6 +5,7 @@
 #include "kernels/common/cpu.h"
 #include "kernels/common/piece.h"
 #include "kernels/common/rows.h"
+#include "kernels/embedding/embedding.h"
 #include "kernels/gather/gather.h"
 
 #include <omp.h>
@@ -13,7 +14,8 @@ enum { COLUMNS = 64, SMALL = 16384 };
 
 typedef struct arrays {
   int64_t N, D;
-  int64_t T; /* rows of x */
+  int64_t T;       /* rows of x */
+  int32_t padding; /* the row that backward leaves out */
   const int32_t *rows;
   const cz_arg *x, *y, *dy, *dx;
 } arrays;
@@ -23,6 +25,7 @@ static arrays unpack(const cz_call *call) {
   return (arrays){.N = rows->dim[0],
                   .D = x->dim[1],
                   .T = x->dim[0],
+                  .padding = -1,
                   .rows = rows->data,
                   .x = x,
                   .y = &call->out[0],
@@ -60,6 +63,7 @@ static inline __attribute__((always_inline)) float number(const void *x, int64_t
 static inline __attribute__((always_inline)) void add_rows(const arrays *a, float *sums, int64_t ld,
                                                            int64_t d0, int64_t n, cz_dtype type) {
   for (int64_t r = 0; r < a->N; r++) {
+    if (a->rows[r] == a->padding) continue;
     float *to = sums + a->rows[r] * ld;
     const void *from = cz_piece_at(a->dy->data, a->dy->dtype, r * a->D + d0);
 #pragma omp simd
@@ -105,9 +109,9 @@ static int threads_for(const cz_call *call, const arrays *a) {
   return (int)cz_minimum(most, (int64_t)call->workspace_bytes / each);
 }
 
-/** Backward in float32, on float32 or bfloat16. Contract: gather.h. */
-void cz_gather_bwd_cpu(const cz_call *call) {
+static void backward(const cz_call *call, int padding) {
   arrays a = unpack(call);
+  a.padding = padding;
   const cz_grad_mode mode = call->mode[CZ_GATHER_X];
   const bool narrow = a.dx->dtype != CZ_F32;
   if (mode == CZ_GRAD_SKIP) return;
@@ -121,4 +125,12 @@ void cz_gather_bwd_cpu(const cz_call *call) {
     else
       add_columns(&a, (float *)a.dx->data + d, a.D, d, n);
   }
+}
+
+/** Backward in float32, on float32 or bfloat16. Contract: gather.h. */
+void cz_gather_bwd_cpu(const cz_call *call) { backward(call, -1); }
+
+/** Backward in float32, on float32 or bfloat16. Contract: embedding.h. */
+void cz_embedding_bwd_cpu(const cz_call *call) {
+  backward(call, ((const cz_embedding_attr *)call->attr)->padding - 1);
 }

@@ -10,6 +10,7 @@
  * card is. */
 #include "kernels/common/dispatch.cuh"
 #include "kernels/common/strip.cuh"
+#include "kernels/embedding/embedding.h"
 #include "kernels/gather/gather.h"
 #include "kernels/gather/gather_sort.cuh"
 
@@ -305,8 +306,10 @@ static sorted lay_out(cz_sort *sort, const cz_call *call, uintptr_t *at) {
   return s;
 }
 
+/* Nobody reads row PADDING, once it is known who reads which. */
 template <class DX, class DY, bool WIDE>
-static void add_sorted(const cz_call *call, const int32_t *rows, DX *dx, const DY *dy, bool add) {
+static void add_sorted(const cz_call *call, const int32_t *rows, DX *dx, const DY *dy, bool add,
+                       int padding) {
   cz_sort sort;
   uintptr_t at = (uintptr_t)call->workspace;
   sorted s = lay_out(&sort, call, &at);
@@ -314,6 +317,7 @@ static void add_sorted(const cz_call *call, const int32_t *rows, DX *dx, const D
   cz_cuda_zero(call->stream, s.end, (size_t)s.T * sizeof(int32_t));
   cz_launch("gather pieces", add_pieces<DY, WIDE>, grid_of(call, (s.N >> PIECE) + 1, s.D), THREADS,
             0, call->stream, s, dy);
+  if (padding >= 0) cz_cuda_zero(call->stream, s.end + padding, sizeof *s.end);
   float *from = s.partial;
   for (int level = 1, shift = PIECE; level < s.levels; level++, shift += FAN) {
     float *to = from + pieces_of(s, shift) * s.D;
@@ -325,14 +329,21 @@ static void add_sorted(const cz_call *call, const int32_t *rows, DX *dx, const D
             call->stream, s, dx, dy, add);
 }
 
-template <class DX, class DY> static void add_any(const cz_call *call, DX *dx, const DY *dy) {
+/* Whether rows are sorted first: of many, and where one is left out. */
+static bool is_sorted(const cz_call *call, int padding) {
+  const int64_t N = call->in[CZ_GATHER_ROWS].dim[0];
+  return N > FEW || (N > 0 && padding >= 0);
+}
+
+template <class DX, class DY>
+static void add_any(const cz_call *call, DX *dx, const DY *dy, int padding) {
   const cz_arg *rows = &call->in[CZ_GATHER_ROWS], *x = &call->in[CZ_GATHER_X];
   const int64_t N = rows->dim[0], T = x->dim[0], D = x->dim[1];
   const int32_t *number = static_cast<const int32_t *>(rows->data);
   const bool add = call->mode[CZ_GATHER_X] == CZ_GRAD_ADD;
   cz_with_flag(cz_strip_wide(dx, D, sizeof(DX)) && cz_strip_wide(dy, D, sizeof(DY)), [&](auto w) {
-    if (N > FEW)
-      add_sorted<DX, DY, decltype(w)::value>(call, number, dx, dy, add);
+    if (is_sorted(call, padding))
+      add_sorted<DX, DY, decltype(w)::value>(call, number, dx, dy, add, padding);
     else
       cz_launch("gather backward few", look_through<DX, DY, decltype(w)::value>,
                 roomy_grid_of(call, T, D), THREADS, 0, call->stream, dx, dy, number, (int)N, T, D,
@@ -340,25 +351,43 @@ template <class DX, class DY> static void add_any(const cz_call *call, DX *dx, c
   });
 }
 
-/** Backward in float32, on float32, bfloat16 or float16. Contract: gather.h. */
-extern "C" void cz_gather_bwd_cuda(const cz_call *call) {
+static void backward(const cz_call *call, int padding) {
   const cz_arg *dx = &call->din[CZ_GATHER_X], *dy = &call->dout[0];
   if (call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return;
   cz_with_type(dy->dtype, [&](auto t) {
     typedef typename decltype(t)::type DY;
     cz_with_type_beside<DY>(dx->dtype, [&](auto to) {
       typedef typename decltype(to)::type DX;
-      add_any(call, static_cast<DX *>(dx->data), static_cast<const DY *>(dy->data));
+      add_any(call, static_cast<DX *>(dx->data), static_cast<const DY *>(dy->data), padding);
     });
   });
 }
 
-/** Bytes of workspace: of many rows, what is sorted, and the sums of pieces. */
-extern "C" size_t cz_gather_workspace_cuda(const cz_call *call, bool backward) {
+/** Backward in float32, on float32, bfloat16 or float16. Contract: gather.h. */
+extern "C" void cz_gather_bwd_cuda(const cz_call *call) { backward(call, -1); }
+
+static int padding_of(const cz_call *call) {
+  return static_cast<const cz_embedding_attr *>(call->attr)->padding - 1;
+}
+
+/** Backward in float32, on float32, bfloat16 or float16. Contract: embedding.h. */
+extern "C" void cz_embedding_bwd_cuda(const cz_call *call) { backward(call, padding_of(call)); }
+
+static size_t workspace(const cz_call *call, bool backward, int padding) {
   cz_sort sort;
   uintptr_t at = 0;
   if (!backward || call->mode[CZ_GATHER_X] == CZ_GRAD_SKIP) return 0;
-  if (call->in[CZ_GATHER_ROWS].dim[0] <= FEW) return 0;
+  if (!is_sorted(call, padding)) return 0;
   lay_out(&sort, call, &at);
   return (size_t)at;
+}
+
+/** Bytes of workspace: of many rows, what is sorted, and the sums of pieces. */
+extern "C" size_t cz_gather_workspace_cuda(const cz_call *call, bool backward) {
+  return workspace(call, backward, -1);
+}
+
+/** Bytes of workspace, as gather's, and of few rows too where one is left out. */
+extern "C" size_t cz_embedding_workspace_cuda(const cz_call *call, bool backward) {
+  return workspace(call, backward, padding_of(call));
 }

@@ -12,6 +12,7 @@
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"
+#include "kernels/embedding/embedding.h"
 #include "kernels/gather/gather.h"
 #include "kernels/label_words/label_words.h"
 #include "kernels/linear/linear.h"
@@ -38,7 +39,8 @@ static const struct row {
                               cz_cross_entropy_workspace_cuda},
                              REALS},
     [CZ_OP_dropout] = {{cz_dropout_fwd_cuda, cz_dropout_bwd_cuda, NULL}, REALS},
-    [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
+    [CZ_OP_embedding] = {{cz_gather_fwd_cuda, cz_embedding_bwd_cuda, cz_embedding_workspace_cuda},
+                         REALS},
     [CZ_OP_gather] = {{cz_gather_fwd_cuda, cz_gather_bwd_cuda, cz_gather_workspace_cuda}, REALS},
     [CZ_OP_label_words] = {{cz_label_words_fwd_cuda, cz_label_words_bwd_cuda,
                             cz_label_words_workspace_cuda},

@@ -78,6 +78,7 @@ const cz_fact_row cz_facts[CZ_FACTS] = {
     [CZ_FACT_PAD_ID] = {"pad_token_id", INT(pad_id), .min = 0, .max = MAX_VOCABULARY},
     [CZ_FACT_EOS_ID] = {"eos_token_id", INT(eos_id), .min = 0, .max = MAX_VOCABULARY},
     [CZ_FACT_START_ID] = {"decoder_start_token_id", INT(start_id), .min = 0, .max = MAX_VOCABULARY},
+    [CZ_FACT_BOS_ID] = {"bos_token_id", INT(bos_id), .min = 0, .max = MAX_VOCABULARY},
 };
 
 /** The family of number I, null behind the last. Static. */
@@ -183,9 +184,9 @@ static bool may_lack_id(const cz_family *f, cz_fact fact, int64_t id) {
 }
 
 static cz_status check_ids(const cz_model_config *c, const char **key) {
-  const cz_fact facts[] = {CZ_FACT_PAD_ID, CZ_FACT_EOS_ID, CZ_FACT_START_ID};
-  const int64_t ids[] = {c->pad_id, c->eos_id, c->start_id};
-  for (int i = 0; i < 3; i++) {
+  const cz_fact facts[] = {CZ_FACT_PAD_ID, CZ_FACT_EOS_ID, CZ_FACT_START_ID, CZ_FACT_BOS_ID};
+  const int64_t ids[] = {c->pad_id, c->eos_id, c->start_id, c->bos_id};
+  for (int i = 0; i < 4; i++) {
     *key = cz_facts[facts[i]].name;
     if (may_lack_id(c->family, facts[i], ids[i])) continue;
     if (ids[i] < 0 || ids[i] >= c->vocab_size)

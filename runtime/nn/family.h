@@ -79,14 +79,14 @@ typedef struct cz_model_config {
    * which is 0 then: attention weights, embeddings, what goes into the classifier */
   double dropout, attention_dropout, embedding_dropout, classifier_dropout;
   double norm_eps, init_factor;
-  bool gated;                       /* feed-forward: act(x Wi) * (x Wg) */
-  bool tied;                        /* the output matrix is the embedding */
-  bool scaled;                      /* the output's input is multiplied by d_model^-0.5 */
-  bool layer_scaled;                /* scores of block i are divided by i + 1, too */
-  int activation;                   /* cz_activation_kind */
-  int problem;                      /* cz_problem */
-  unsigned heads;                   /* bits of cz_head */
-  int64_t pad_id, eos_id, start_id; /* -1: the model has none */
+  bool gated;                               /* feed-forward: act(x Wi) * (x Wg) */
+  bool tied;                                /* the output matrix is the embedding */
+  bool scaled;                              /* the output's input is multiplied by d_model^-0.5 */
+  bool layer_scaled;                        /* scores of block i are divided by i + 1, too */
+  int activation;                           /* cz_activation_kind */
+  int problem;                              /* cz_problem */
+  unsigned heads;                           /* bits of cz_head */
+  int64_t pad_id, eos_id, start_id, bos_id; /* -1: the model has none */
 } cz_model_config;
 
 /* The members of cz_model_config as data: for reading, writing and comparing them. One
@@ -120,6 +120,7 @@ typedef enum cz_fact {
   CZ_FACT_PAD_ID,
   CZ_FACT_EOS_ID,
   CZ_FACT_START_ID,
+  CZ_FACT_BOS_ID, /* read and written, for whoever opens the folder next */
   CZ_FACTS
 } cz_fact;
 
@@ -275,7 +276,8 @@ typedef struct cz_family {
   cz_positions positions;
   int64_t position_offset;   /* the first token of a segment has this row of the position table */
   bool positions_behind_pad; /* instead, that behind pad_id, and padding is not counted */
-  bool padding_row;          /* look-ups of pad_id give its row no gradient */
+  bool padding_row;          /* look-ups of pad_id give its row no gradient; with
+                                positions_behind_pad that of the position table, too */
   bool shared_blocks;        /* n_groups and n_inner say which blocks are one */
   bool scaled_attention;     /* scores are divided by sqrt(d_kv) */
   bool inner_dropout;        /* between the feed-forward's two products */

@@ -444,6 +444,7 @@ done:
 cz_status cz_hf_generation_write(const cz_model_config *c, const char *path) {
   json_t *root = json_object();
   cz_status st = add_facts(root, c, CZ_FACT_START_ID, CZ_FACT_START_ID);
+  if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_BOS_ID, CZ_FACT_BOS_ID);
   if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_EOS_ID, CZ_FACT_EOS_ID);
   if (st == CZ_OK) st = add_facts(root, c, CZ_FACT_PAD_ID, CZ_FACT_PAD_ID);
   if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(2));

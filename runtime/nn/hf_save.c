@@ -69,7 +69,8 @@ cz_status cz_hf_save(const cz_model *m, const char *folder) {
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(save_weights(m, folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "generation_config.json"));
-  CZ_TRY(cz_hf_generation_write(&m->config, path));
+  if (m->config.family->architecture != CZ_ENCODER)
+    CZ_TRY(cz_hf_generation_write(&m->config, path));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
   return cz__hf_config_write(&m->config, m->labels, path);
 }

@@ -86,10 +86,13 @@ static cz_value add(cz_builder *b, const char *name, cz_value x, cz_value y) {
   return out[0];
 }
 
-/* Rows of a table as the residual stream begins. [T] -> [T, D] */
-static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_value rows) {
+/* Rows of a table as the residual stream begins; in one that is PADDED the row of padding gets no
+ * gradient. [T] -> [T, D] */
+static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_value rows,
+                        bool padded) {
   char buffer[192];
-  const cz_embedding_attr attr = {.y = cz_dtype_choice(b->model->stream)};
+  const cz_embedding_attr attr = {.y = cz_dtype_choice(b->model->stream),
+                                  .padding = padded ? 1 + (int)b->model->config.pad_id : 0};
   cz_value in[] = {cz_graph_param(b->g, table), rows}, out[CZ_OP_OUT];
   cz_graph_op(b->g, out, CZ_OP_embedding, full(buffer, b, name), 2, in, &attr);
   return out[0];
@@ -98,9 +101,12 @@ static cz_value look_up(cz_builder *b, const char *name, cz_param *table, cz_val
 /** Rows of the embedding, unscaled, plus those of token types, plus those of learned positions,
  * with the family's norm and dropout, and mapped to the blocks' width. ids [T] -> [T, D]. */
 cz_value cz_layer_embed(cz_builder *b, const cz_stack *s, cz_value ids, const cz_tokens *t) {
-  cz_value x = look_up(b, "embed", b->model->embedding, ids); /* [T, E] */
-  if (s->types) x = add(b, "types.add", x, look_up(b, "types", s->types, t->types));
-  if (s->positions) x = add(b, "embed.add", x, look_up(b, "positions", s->positions, t->positions));
+  const cz_family *f = family_of(b);
+  cz_value x = look_up(b, "embed", b->model->embedding, ids, f->padding_row); /* [T, E] */
+  if (s->types) x = add(b, "types.add", x, look_up(b, "types", s->types, t->types, false));
+  if (s->positions)
+    x = add(b, "embed.add", x,
+            look_up(b, "positions", s->positions, t->positions, f->positions_behind_pad));
   if (s->embedding_norm.gain) x = cz_layer_norm(b, "embed.norm", x, &s->embedding_norm);
   x = cz_layer_dropout(b, "embed.dropout", x, t->spans, CZ_FACT_EMBEDDING_DROPOUT);
   return s->embedding_map.weight ? cz_layer_linear(b, "embed.map", x, &s->embedding_map) : x;

@@ -56,6 +56,7 @@ static const cz_config_key keys[] = {
     {.key = "tie_word_embeddings", .fact = CZ_FACT_TIED, .missing = CZ_MISSING_TRUE},
     {.key = "pad_token_id", .fact = CZ_FACT_PAD_ID},
     {.key = "eos_token_id", .fact = CZ_FACT_EOS_ID},
+    {.key = "bos_token_id", .fact = CZ_FACT_BOS_ID},
     {.key = NULL}};
 
 static const char *const ignored[] = {"down_scale_factor", "gap_size", "net_structure_type",
@@ -115,7 +116,8 @@ const cz_family cz_family_albert = {
                  .heads = CZ_MASKED,
                  .pad_id = 0,
                  .eos_id = 3,
-                 .start_id = -1},
+                 .start_id = -1,
+                 .bos_id = 2},
     .sizes = sizes,
     .model_types = {"albert"},
     .hf_class = "AlbertModel",

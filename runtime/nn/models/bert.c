@@ -54,6 +54,7 @@ static const cz_config_key keys[] = {
     {.key = "tie_word_embeddings", .fact = CZ_FACT_TIED, .missing = CZ_MISSING_TRUE},
     {.key = "pad_token_id", .fact = CZ_FACT_PAD_ID},
     {.key = "eos_token_id", .fact = CZ_FACT_EOS_ID},
+    {.key = "bos_token_id", .fact = CZ_FACT_BOS_ID},
     {.key = NULL}};
 
 static const cz_config_must musts[] = {CZ_ENCODER_MUSTS};
@@ -103,7 +104,8 @@ const cz_family cz_family_bert = {.name = "bert",
                                                .heads = CZ_MASKED,
                                                .pad_id = 0,
                                                .eos_id = -1,
-                                               .start_id = -1},
+                                               .start_id = -1,
+                                               .bos_id = -1},
                                   .sizes = sizes,
                                   .model_types = {"bert"},
                                   .hf_class = "BertModel",

@@ -65,6 +65,7 @@ static const cz_config_key keys[] = {
     {.key = "tie_word_embeddings", .fact = CZ_FACT_TIED, .missing = CZ_MISSING_TRUE},
     {.key = "pad_token_id", .fact = CZ_FACT_PAD_ID},
     {.key = "eos_token_id", .fact = CZ_FACT_EOS_ID},
+    {.key = "bos_token_id", .fact = CZ_FACT_BOS_ID},
     {.key = NULL}};
 
 static const char *const ignored[] = {"n_ctx",
@@ -122,7 +123,8 @@ const cz_family cz_family_gpt2 = {.name = "gpt2",
                                                .heads = CZ_LM,
                                                .pad_id = -1,
                                                .eos_id = 50256,
-                                               .start_id = -1},
+                                               .start_id = -1,
+                                               .bos_id = 50256},
                                   .sizes = sizes,
                                   .model_types = {"gpt2"},
                                   .hf_class = "GPT2Model",

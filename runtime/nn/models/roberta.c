@@ -58,6 +58,7 @@ static const cz_config_key keys[] = {
     {.key = "tie_word_embeddings", .fact = CZ_FACT_TIED, .missing = CZ_MISSING_TRUE},
     {.key = "pad_token_id", .fact = CZ_FACT_PAD_ID},
     {.key = "eos_token_id", .fact = CZ_FACT_EOS_ID},
+    {.key = "bos_token_id", .fact = CZ_FACT_BOS_ID},
     {.key = NULL}};
 
 static const cz_config_must musts[] = {CZ_ENCODER_MUSTS};
@@ -97,7 +98,7 @@ static const cz_head_class xlm_classes[] = {{"XLMRobertaForMaskedLM", CZ_MASKED}
   .n_positions = 514, .n_types = 1, .n_labels = 2, .dropout = 0.1, .attention_dropout = 0.1,       \
   .classifier_dropout = 0.1, .norm_eps = 1e-5, .init_factor = 0.02,                                \
   .activation = CZ_ACTIVATION_GELU, .tied = true, .heads = CZ_MASKED, .pad_id = 1, .eos_id = 2,    \
-  .start_id = -1
+  .start_id = -1, .bos_id = 0
 
 const cz_family cz_family_roberta = {
     .name = "roberta",
