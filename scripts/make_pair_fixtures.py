@@ -136,7 +136,10 @@ def behind_special(r):
     trims = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
              "use_regex": True}
     rows = []
-    for first in ({"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]}, template(r)):
+    around = {"sep": ["</s>", 2], "cls": ["<s>", 1]}
+    roberta = {"type": "RobertaProcessing", **around, "trim_offsets": False,
+               "add_prefix_space": False}
+    for first in ({"type": "BertProcessing", **around}, roberta, template(r)):
         fields, whole = build(r)
         fields["truncation"] = None
         fields["normalizer"] = {"type": "Strip", "strip_left": True, "strip_right": False}
@@ -144,7 +147,8 @@ def behind_special(r):
         t = tokenizers.Tokenizer.from_str(json.dumps({**whole, **fields}))
         texts = [(" \u0120b", None), ("  \u0120b", " \u0120b"), ("\u3000\u0120a", "\u0120b")]
         rows.append({"fields": fields, "cases": [
-            [a, b, [True, False, False], encode(t, a, b, True)] for a, b in texts]})
+            [a, b, [special_tokens, False, False], encode(t, a, b, special_tokens)]
+            for a, b in texts for special_tokens in (True, False)]})
     return rows
 
 

@@ -234,7 +234,7 @@ static cz_status encode(const cz_tokenizer *t, cz_encoding *out, const char *con
     CZ_TRY(cz__truncation_apply(&t->truncation, scratch->texts, pair,
                                 o.add_special ? cz__post_added(&t->post, pair) : 0));
   for (int k = 0; k < 1 + (int)pair; k++) {
-    cz__post_trim(&t->post, &scratch->texts[k], k, texts[k], sizes[k]);
+    cz__post_trim(&t->post, &scratch->texts[k], k, texts[k], sizes[k], o.add_special);
     if (o.characters) cz__segment_characters(&scratch->texts[k], texts[k], sizes[k]);
   }
   return cz__post_put(&t->post, out, scratch->texts, pair, o.add_special);

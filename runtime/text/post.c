@@ -24,19 +24,19 @@ static cz_status check_layout(const cz__layout *layout, const cz_json_place *at,
  * takes the first one's tokens for texts. */
 cz_status cz__post_build(cz__post *post, cz_arena *arena, const cz__parts *parts,
                          const cz_json_place *at, int32_t size) {
-  bool laid_out = false, behind = false;
+  const cz__processor *adding = NULL;
   memcpy(post->layouts, bare_layouts, sizeof bare_layouts);
   CZ_TRY(cz_arena_alloc(arena, &post->trims, parts->len + 1, sizeof *post->trims));
   for (size_t i = 0; i < parts->len; i++) {
     const cz__processor *p = parts->data[i].data;
-    if (p->trims) post->trims[post->n_trims++] = (cz__trim){p->add_prefix_space, behind};
+    if (p->trims)
+      post->trims[post->n_trims++] =
+          (cz__trim){p->add_prefix_space, {adding && adding->glued[0], adding && adding->glued[1]}};
     if (!p->layouts[0].items) continue;
-    if (laid_out)
+    if (adding)
       return cz_json_fail(at, NULL, "two post-processors that add tokens; the second is %s",
                           parts->data[i].row->type);
-    laid_out = true;
-    /* a template's special tokens stay apart from the texts */
-    behind = strcmp(parts->data[i].row->type, "TemplateProcessing") != 0;
+    adding = p;
     memcpy(post->layouts, p->layouts, sizeof p->layouts);
   }
   for (int k = 0; k < 2; k++) CZ_TRY(check_layout(&post->layouts[k], at, size));
@@ -82,13 +82,16 @@ static void trim_span(cz_text_span *span, cz__blanks blanks, bool keep_one, cons
   span->end = end > span->begin ? (uint32_t)end : span->begin;
 }
 
-/** Trims the offsets of the tokens S of the N bytes TEXT, the first text (0) or the second (1). */
-void cz__post_trim(const cz__post *post, cz__segment *s, int text, const char *bytes, size_t n) {
+/** Trims the offsets of the tokens S of N BYTES, which are the first text (0) or the second (1);
+ * ADD_SPECIAL: special tokens will stand around them. */
+void cz__post_trim(const cz__post *post, cz__segment *s, int text, const char *bytes, size_t n,
+                   bool add_special) {
   for (size_t j = 0; j < post->n_trims; j++) {
     const cz__trim *trim = &post->trims[j];
+    bool glued = add_special && trim->glued[text];
     for (size_t i = 0; i < s->n; i++) {
       if (s->blanks[i].left == 0 && s->blanks[i].right == 0) continue;
-      bool first = s->offsets[i].begin == 0 || (i == 0 && !(trim->behind && text == 0));
+      bool first = s->offsets[i].begin == 0 || (i == 0 && !glued);
       trim_span(&s->offsets[i], s->blanks[i], first && trim->add_prefix_space, bytes, n);
     }
   }

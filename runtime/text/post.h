@@ -22,15 +22,15 @@ typedef struct cz__layout {
 /* A post-processor as it is read. */
 typedef struct cz__processor {
   cz__layout layouts[2]; /* of one text, of two; items null: it lays nothing out */
-  bool trims;            /* blanks at the ends of a token are no part of its offsets, */
+  bool glued[2]; /* the special token before the first text, the second, becomes its first */
+  bool trims;    /* blanks at the ends of a token are no part of its offsets, */
   bool add_prefix_space; /* but for one that the pre-tokenizer put before the text */
 } cz__processor;
 
 /* One trimming of offsets. */
 typedef struct cz__trim {
   bool add_prefix_space;
-  bool behind; /* special tokens stand before the first text by then, so that its first token is not
-                  the first one */
+  bool glued[2]; /* a text's first token is not the first one by then */
 } cz__trim;
 
 /* All post-processors of a file, one after the other. */
@@ -65,7 +65,8 @@ CZ_MUST cz_status cz__post_build(cz__post *post, cz_arena *arena, const cz__part
                                  const cz_json_place *at, int32_t size);
 size_t cz__post_added(const cz__post *post, bool pair);
 cz__blanks cz__blanks_of(const char *s, size_t n);
-void cz__post_trim(const cz__post *post, cz__segment *s, int text, const char *bytes, size_t n);
+void cz__post_trim(const cz__post *post, cz__segment *s, int text, const char *bytes, size_t n,
+                   bool add_special);
 CZ_MUST cz_status cz__post_put(const cz__post *post, cz_encoding *out, const cz__segment *texts,
                                bool pair, bool add_special);
 

@@ -119,6 +119,8 @@ static cz_status around(cz__processor *p, cz_arena *arena, const json_t *o, cons
   if (!middle) memcpy(items + 3, (cz__post_item[]){text, behind}, 2 * sizeof *items);
   p->layouts[0] = (cz__layout){items, 3};
   p->layouts[1] = (cz__layout){items, middle ? 6 : 5};
+  p->glued[0] = true;
+  p->glued[1] = middle;
   return CZ_OK;
 }
 
