@@ -21,6 +21,30 @@ void cz_feed_shard(cz_feed *feed, const cz_shard *s, bool loss_rows, double deno
   feed->decoder.types = s->types;
 }
 
+/** Points FEED and its HEADS [options.n_heads] at SHARD, which must outlive them: the head of the
+ * vocabulary reads the labels, the others the rows of classes, with soft targets where they have
+ * them. Each kind's loss is divided by its denominator, TOKENS or CLASSES; one weighs w with its
+ * denominator divided by w. */
+void cz_feed_heads(cz_feed *feed, cz_net_head_feed *heads, const cz_net_options *options,
+                   const cz_shard *s, double tokens, double classes) {
+  cz_feed_shard(feed, s, true, tokens);
+  for (int i = 0; i < options->n_heads; i++) {
+    const cz_net_head_options *o = &options->heads[i];
+    if (o->kind == CZ_NET_VOCABULARY)
+      heads[i] = (cz_net_head_feed){.rows = s->loss_rows,
+                                    .n_rows = s->n_loss_rows,
+                                    .targets = s->loss_targets,
+                                    .denominator = tokens};
+    else
+      heads[i] = (cz_net_head_feed){.rows = s->class_rows,
+                                    .n_rows = s->n_class_rows,
+                                    .targets = o->soft ? NULL : s->classes,
+                                    .soft = o->soft ? s->soft : NULL,
+                                    .denominator = classes};
+  }
+  feed->heads = heads;
+}
+
 static cz_stack_input input_of(const cz_token_lists *l) {
   return (cz_stack_input){
       .ids = l->ids.data, .spans = l->spans.data, .tokens = (int64_t)l->ids.len};

@@ -23,6 +23,8 @@ typedef struct cz_flat_batch {
 /* A feed borrows: the arrays must stay until the graph has run. The denominator is the
  * caller's, since it is that of the whole global batch while a feed is one shard. */
 void cz_feed_shard(cz_feed *feed, const cz_shard *shard, bool loss_rows, double denominator);
+void cz_feed_heads(cz_feed *feed, cz_net_head_feed *heads, const cz_net_options *options,
+                   const cz_shard *shard, double tokens, double classes);
 void cz_feed_flat_batch(cz_feed *feed, const cz_flat_batch *b, double denominator);
 
 CZ_MUST cz_status cz_token_lists_close(cz_token_lists *lists, size_t begin);
