@@ -6,7 +6,8 @@
 Each MODEL_DIR is opened by transformers' from_pretrained, as the class that its configuration
 names, and by `cloze trace --device ref`. Nothing may be newly initialised or left unread there;
 logits, loss and every gradient of a random batch must agree to 1e-9 of the largest value. Texts go
-through the model one by one, so that no padding enters. --loads-only leaves the numbers out, for
+through the model one by one, so that no padding enters. Where there is a tokenizer, its ids and
+AutoTokenizer's of some texts are equal. --loads-only leaves the numbers out, for
 versions of transformers that compute some of them otherwise. Needs torch, transformers, h5py. Exit
 status 1 when they do not agree, 77 when a package is missing."""
 
@@ -93,6 +94,34 @@ def expected(model, batch):
     return logits, loss.detach().reshape(1)
 
 
+TEXTS = (
+    "The quick brown fox, unaffected.",
+    " two  spaces and a tab\there ",
+    "Zwölf Boxkämpfer, 3,14 % façade \u00a0 naïve Ⅷ",
+    "日本語 text 😀 e\u0301 ﬁn",
+    "",
+)
+
+
+def check_ids(cloze, folder):
+    """How many texts have the ids that transformers gives; none where there is no tokenizer."""
+    if not os.path.exists(f"{folder}/tokenizer.json"):
+        return 0
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    run = subprocess.run(
+        [cloze, "tokenize", folder, "--json"],
+        input="".join(f"{t}\n" for t in TEXTS),
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    for text, line in zip(TEXTS, run.stdout.splitlines(), strict=True):
+        got, want = json.loads(line)["ids"], theirs(text)["input_ids"]
+        if got != want:
+            sys.exit(f"{folder}: {text!r} has the ids {got}, there {want}")
+    return len(TEXTS)
+
+
 class Worst:
     def __init__(self, folder):
         self.folder, self.error = folder, 0.0
@@ -120,8 +149,9 @@ def trace(cloze, folder, batch, scratch):
 def check(cloze, folder, loads_only):
     torch.manual_seed(1)
     model, name = load(folder)
+    texts = check_ids(cloze, folder)
     if loads_only:
-        print(f"{folder}: loads as {name}, transformers {transformers.__version__}")
+        print(f"{folder}: {texts} texts agree; loads as {name}, transformers {transformers.__version__}")
         return
     n = longest(model.config)
     batch = [line_of(model, name, *sizes) for sizes in ((n // 2, 7), (1, 1), (n, 23))]
@@ -138,8 +168,8 @@ def check(cloze, folder, loads_only):
         if extra:
             sys.exit(f"{folder}: gradients of no parameter there: {sorted(extra)}")
     print(
-        f"{folder}: agree: loss, {len(logits)} logits, {len(names)} gradients; "
-        f"worst {worst.error:.1e}, transformers {transformers.__version__}"
+        f"{folder}: agree: loss, {len(logits)} logits, {len(names)} gradients, "
+        f"{texts} texts' ids; worst {worst.error:.1e}, transformers {transformers.__version__}"
     )
 
 

@@ -90,6 +90,24 @@ static void test_import(void **state) {
   same_weights("src", "empty", 0);
 }
 
+/* `inspect` says of FOLDER's tokenizer that it is WordPiece, of which file, with seven ids and the
+ * mask at 4. */
+static void expect_tokenizer(const char *folder, const char *file) {
+  const char *name, *kind;
+  int ids, mask;
+  outcome o = cloze("inspect", folder, "--json");
+  EXPECT(0, o);
+  json_t *found = json_loads(o.out, 0, NULL);
+  assert_int_equal(json_unpack(found, "{s:{s:s, s:s, s:i, s:{s:{s:i}}}}", "tokenizer", "file",
+                               &name, "kind", &kind, "ids", &ids, "special", "mask", "id", &mask),
+                   0);
+  assert_string_equal(name, file);
+  assert_string_equal(kind, "WordPiece");
+  assert_int_equal(ids, 7);
+  assert_int_equal(mask, 4);
+  json_decref(found);
+}
+
 /* The tokenizer comes along, and is one that the model's embedding has rows for. */
 static void test_import_tokenizer(void **state) {
   make_source("with");
@@ -108,6 +126,8 @@ static void test_import_tokenizer(void **state) {
   EXPECT(0, cloze("import", "with", "--out", "made"));
   assert_true(cz_fs_exists(under("made/vocab.txt")));
   EXPECT(0, cloze_with("hellos\n", "tokenize", "made", "--json"));
+  expect_tokenizer("with", "vocab.txt");
+  expect_tokenizer("made", "tokenizer.json");
   write_text("with/vocab.txt", "[PAD]\nhello\nhello\n");
   REFUSED(1, "with/vocab.txt:", cloze("import", "with", "--out", "twice"));
   nothing_left("twice");

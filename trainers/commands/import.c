@@ -39,14 +39,6 @@ static cz_status list_unwritten(cz_buf *out, const cz_hf_survey *s) {
   return CZ_OK;
 }
 
-static cz_status has_file(bool *yes, const char *folder, const char *name) {
-  char path[4096];
-  *yes = false;
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
-  *yes = cz_fs_exists(path);
-  return CZ_OK;
-}
-
 /* The tokenizer made of the older files in FROM, written to TO as tokenizer.json. */
 static cz_status make_tokenizer(cz_tokenizer **t, const char *from, const char *to) {
   char path[4096];
@@ -63,18 +55,17 @@ done:
 
 /* FROM's tokenizer, null where it has none. */
 static cz_status open_tokenizer(cz_tokenizer **t, const char *from, const char *to) {
-  static const char *const older[] = {"vocab.txt", "vocab.json", "sentencepiece.bpe.model",
-                                      "spiece.model"};
+  const char *name;
   char path[4096];
-  bool there = false;
   *t = NULL;
-  CZ_TRY(cz_fs_join(path, sizeof path, from, "tokenizer.json"));
-  if (cz_fs_exists(path)) return cz_tokenizer_open(t, path);
-  for (size_t i = 0; i < sizeof older / sizeof *older && !there; i++)
-    CZ_TRY(has_file(&there, from, older[i]));
-  if (there) return make_tokenizer(t, from, to);
-  cz_warn("%s: there is no tokenizer beside the weights, and none is written", from);
-  return CZ_OK;
+  CZ_TRY(cz_model_folder_tokenizer_file(&name, from));
+  if (!name) {
+    cz_warn("%s: there is no tokenizer beside the weights, and none is written", from);
+    return CZ_OK;
+  }
+  if (strcmp(name, "tokenizer.json")) return make_tokenizer(t, from, to);
+  CZ_TRY(cz_fs_join(path, sizeof path, from, name));
+  return cz_tokenizer_open(t, path);
 }
 
 /* Ids are rows of the embedding. */
@@ -88,10 +79,10 @@ static cz_status check_ids(const cz_tokenizer *t, const cz_model *m, const char 
 }
 
 static cz_status write_tokenizer(const cz_tokenizer *t, const char *from, const char *to) {
-  bool there;
+  char path[4096];
   CZ_TRY(cz_model_folder_copy_others(from, to));
-  CZ_TRY(has_file(&there, to, "tokenizer_config.json"));
-  return t && !there ? cz_model_folder_tokenizer_config(t, to) : CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, to, "tokenizer_config.json"));
+  return t && !cz_fs_exists(path) ? cz_model_folder_tokenizer_config(t, to) : CZ_OK;
 }
 
 static cz_status write_all(const char *from, const char *to, cz_buf *unwritten) {

@@ -1,11 +1,11 @@
 /* `cloze inspect`: what a model's folder holds. */
 #include "commands/commands.h"
-#include "base/fs.h"
 #include "experiment/report/table.h"
 #include "graph/ops.h"
 #include "json/json.h"
 #include "nn/hf_survey.h"
 #include "recipe/recipe.h"
+#include "stages/model_folder.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>
@@ -105,30 +105,35 @@ static cz_status add_special(json_t *out, const cz_tokenizer *t) {
   return CZ_OK;
 }
 
-/* The kind of the model in a tokenizer.json, which has been parsed before. */
-static cz_status add_kind(json_t *out, const char *path) {
-  const cz_json_place at = {.file = path};
-  json_t *root;
+/* The kind of the model in the tokenizer of FOLDER, which has been opened before. */
+static cz_status add_kind(json_t *out, const char *folder) {
+  const cz_json_place at = {.file = folder};
   const char *kind;
-  CZ_TRY(cz_json_read(&root, path));
-  cz_status st = cz_json_get_text(&kind, json_object_get(root, "model"), &at, "type");
-  if (st == CZ_OK) st = cz_json_set_text(out, "kind", kind);
+  cz_buf text = {0};
+  json_t *root = NULL;
+  cz_status st;
+  CZ_GO(st, cz_tokenizer_read(&text, folder), done);
+  CZ_GO(st, cz_json_parse(&root, text.data, text.len, folder), done);
+  CZ_GO(st, cz_json_get_text(&kind, json_object_get(root, "model"), &at, "type"), done);
+  st = cz_json_set_text(out, "kind", kind);
+done:
   json_decref(root);
+  cz_buf_free(&text);
   return st;
 }
 
 static cz_status add_tokenizer(json_t *out, const char *folder) {
-  char path[4096];
+  const char *file;
   cz_tokenizer *t = NULL;
-  json_t *one = json_object();
-  cz_status st = cz_fs_join(path, sizeof path, folder, "tokenizer.json");
-  if (st != CZ_OK || !cz_fs_exists(path)) {
-    json_decref(one);
-    return st == CZ_OK ? cz_json_set(out, "tokenizer", json_null()) : st;
-  }
-  CZ_GO(st, cz_json_set(out, "tokenizer", one), done);
-  CZ_GO(st, cz_tokenizer_open(&t, path), done);
-  CZ_GO(st, add_kind(one, path), done);
+  json_t *one;
+  cz_status st;
+  CZ_TRY(cz_model_folder_tokenizer_file(&file, folder));
+  if (!file) return cz_json_set(out, "tokenizer", json_null());
+  one = json_object();
+  CZ_TRY(cz_json_set(out, "tokenizer", one));
+  CZ_GO(st, cz_json_set_text(one, "file", file), done);
+  CZ_GO(st, cz_tokenizer_open(&t, folder), done);
+  CZ_GO(st, add_kind(one, folder), done);
   CZ_GO(st, cz_json_set_int(one, "ids", cz_tokenizer_get_facts(t)->size), done);
   st = add_special(one, t);
 done:
@@ -184,15 +189,16 @@ static cz_status print(cz_buf *out, const json_t *found) {
   CZ_TRY(cz_buf_addf(out, "%-12s %lld\n", "parameters",
                      (long long)json_integer_value(json_object_get(found, "parameters"))));
   CZ_TRY(print_members(out, "heads", json_object_get(found, "heads")));
-  CZ_TRY(cz_buf_addf(out, "%-12s %.1f MB in %lld files\n", "weights",
+  CZ_TRY(cz_buf_addf(out, "%-12s %.1f MB, files: %lld\n", "weights",
                      1e-6 * (double)json_integer_value(json_object_get(w, "bytes")),
                      (long long)json_integer_value(json_object_get(w, "files"))));
   CZ_TRY(print_members(out, "tensors", json_object_get(w, "tensors_of_type")));
   CZ_TRY(print_names(out, "aliases", json_object_get(found, "aliases")));
   CZ_TRY(print_names(out, "ignored", json_object_get(found, "ignored")));
-  if (!json_is_object(t)) return cz_buf_addf(out, "%-12s no tokenizer.json\n", "tokenizer");
-  CZ_TRY(cz_buf_addf(out, "%-12s %s, %lld ids\n", "tokenizer",
+  if (!json_is_object(t)) return cz_buf_addf(out, "%-12s none\n", "tokenizer");
+  CZ_TRY(cz_buf_addf(out, "%-12s %s of %s, %lld ids\n", "tokenizer",
                      json_string_value(json_object_get(t, "kind")),
+                     json_string_value(json_object_get(t, "file")),
                      (long long)json_integer_value(json_object_get(t, "ids"))));
   return print_members(out, "special", json_object_get(t, "special"));
 }

@@ -34,6 +34,20 @@ cz_status cz_model_folder_tokenizer_config(const cz_tokenizer *t, const char *fo
   return st;
 }
 
+/** The file in FOLDER that its tokenizer is read from or made of: tokenizer.json, or the first
+ * there is of those that were in its place before. Null when there is none. Static. */
+cz_status cz_model_folder_tokenizer_file(const char **name, const char *folder) {
+  static const char *const files[] = {"tokenizer.json", "vocab.txt", "vocab.json",
+                                      "sentencepiece.bpe.model", "spiece.model"};
+  char path[4096];
+  *name = NULL;
+  for (size_t i = 0; i < sizeof files / sizeof *files && !*name; i++) {
+    CZ_TRY(cz_fs_join(path, sizeof path, folder, files[i]));
+    if (cz_fs_exists(path)) *name = files[i];
+  }
+  return CZ_OK;
+}
+
 /** Copies what a model's folder FROM has beside configuration and weights, tokenizers and what
  * belongs to a classifier, to the folder TO, but for files that are there already. */
 cz_status cz_model_folder_copy_others(const char *from, const char *to) {
