@@ -32,7 +32,7 @@ def load(folder):
     with open(f"{folder}/config.json", encoding="utf-8") as f:
         name = json.load(f)["architectures"][0]
     model, found = getattr(transformers, name).from_pretrained(
-        folder, attn_implementation="eager", output_loading_info=True
+        folder, attn_implementation="eager", output_loading_info=True, dtype="auto"
     )
     for what, keys in found.items():
         if keys:
