@@ -329,7 +329,7 @@ static cz_status make_value(json_t **out, const cz_model_config *c, cz_fact fact
 
 /* An id that the model does not have. */
 static bool is_absent(const cz_model_config *c, cz_fact fact) {
-  return fact >= CZ_FACT_PAD_ID &&
+  return fact >= CZ_FACT_PAD_ID && fact < CZ_FACTS &&
          *(const int64_t *)(const void *)((const char *)c + cz_facts[fact].at) < 0;
 }
 

@@ -33,8 +33,8 @@ static const cz_weight_alias aliases[] = {{"predictions.bias", "predictions.deco
 
 /* Other heads' tensors, and buffers of old versions. */
 static const char *const unused[] = {
-    "predictions.*", BODY "pooler.*",  "sop_classifier.*", "classifier.*",
-    "qa_outputs.*",  "*.position_ids", "*.token_type_ids", NULL};
+    "predictions.*", "albert.pooler.*", "sop_classifier.*", "classifier.*",
+    "qa_outputs.*",  "*.position_ids",  "*.token_type_ids", NULL};
 
 static const cz_config_key keys[] = {
     {.key = "vocab_size", .fact = CZ_FACT_VOCAB_SIZE, .missing = CZ_MISSING_ERROR},

@@ -31,7 +31,7 @@ static const cz_weight_alias aliases[] = {{"cls.predictions.bias", "cls.predicti
 
 /* Other heads' tensors, and buffers of old versions. */
 static const char *const unused[] = {
-    "cls.*", BODY "pooler.*", "classifier.*", "qa_outputs.*", "*.position_ids", "*.token_type_ids",
+    "cls.*", "bert.pooler.*", "classifier.*", "qa_outputs.*", "*.position_ids", "*.token_type_ids",
     NULL};
 
 static const cz_config_key keys[] = {

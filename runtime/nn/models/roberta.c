@@ -31,7 +31,7 @@ static const cz_weight_alias aliases[] = {{"lm_head.bias", "lm_head.decoder.bias
 
 /* Other heads' tensors, and buffers of old versions. */
 static const char *const unused[] = {"lm_head.*",
-                                     BODY "pooler.*",
+                                     "roberta.pooler.*",
                                      "classifier.*",
                                      "qa_outputs.*",
                                      "*.position_ids",
