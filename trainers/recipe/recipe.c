@@ -305,7 +305,8 @@ static cz_status make_model(cz_model **model, const cz_recipe *recipe) {
   if (recipe->init) {
     CZ_TRY(cz_recipe_model_folder(recipe->init));
     CZ_TRY(check_tokenizer(recipe));
-    CZ_TRY(cz_hf_open(model, recipe->init, recipe->device));
+    const cz_hf_options wanted = {.heads = config.heads, .seed = recipe->seed};
+    CZ_TRY(cz_hf_open_with(model, recipe->init, recipe->device, &wanted));
     cz_status st = cz_recipe_same_model(&(*model)->config, &config, recipe->init);
     if (st != CZ_OK)
       cz_model_destroy(model);
