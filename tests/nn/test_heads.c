@@ -63,7 +63,7 @@ static cz_net_head_feed feed_of(const cz_model *m, int kind, int32_t pooled[TEXT
   return feeds[kind];
 }
 
-/* A net of the heads KINDS [N]. */
+/* A net of the heads KINDS [N]; with the model's own DROPOUT, -1, as it is built, without fusions. */
 static cz_net *net_of(cz_model *m, const int *kinds, int n, bool train, double dropout) {
   cz_net *net;
   cz_net_options o = {.capacity_segments = TEXTS,
@@ -71,6 +71,7 @@ static cz_net *net_of(cz_model *m, const int *kinds, int n, bool train, double d
                       .capacity_decoder = TOKENS + 3,
                       .train = train,
                       .dropout = dropout,
+                      .no_fusion = dropout < 0,
                       .dropout_per_token = true,
                       .n_heads = n};
   for (int i = 0; i < n; i++) o.heads[i] = head_of(kinds[i]);
@@ -318,6 +319,83 @@ static void places(void **state) {
   assert_memory_equal(out, bert, sizeof out);
 }
 
+/* The plan of a net with dropout has a node of NAME. */
+static bool has_node(const cz_net *net, const char *name) {
+  cz_buf text = {0};
+  char quoted[96];
+  OK(cz_graph_print(net->graph, &text, true));
+  OK(cz_buf_add(&text, "", 1));
+  snprintf(quoted, sizeof quoted, "\"%s\"", name);
+  const bool has = strstr(text.data, quoted) != NULL;
+  cz_buf_free(&text);
+  return has;
+}
+
+/* Where each family has dropout (models.md 3.3, 4). */
+static void dropout_places(void **state) {
+  static const char *const places[] = {"embed.dropout",       "block.0.self.dropout",
+                                       "block.0.ffn.dropout", "classifier.pooler.dropout",
+                                       "classifier.dropout",  "next_sentence.dropout"};
+  static const struct {
+    const char *name;
+    bool has[6];
+  } families[] = {{"bert", {1, 1, 1, 0, 1, 0}},        {"roberta", {1, 1, 1, 1, 1, 0}},
+                  {"xlm-roberta", {1, 1, 1, 1, 1, 0}}, {"distilbert", {1, 0, 1, 0, 1, 0}},
+                  {"albert", {1, 1, 0, 0, 1, 1}},      {"gpt2", {1, 1, 1, 0, 0, 0}}};
+  for (int f = 0; f < 6; f++) {
+    cz_device *device;
+    int kinds[2] = {CLASSES}, n = 1;
+    OK(cz_device_open(&device, "ref"));
+    cz_model *m = model_of(families[f].name, device);
+    m->config.dropout = m->config.embedding_dropout = 0.2, m->config.classifier_dropout = 0.4;
+    if (m->config.heads & CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE)) kinds[n++] = NEXT;
+    cz_net *net = net_of(m, kinds, n, true, -1);
+    for (int i = 0; i < 6; i++) {
+      char name[64];
+      snprintf(name, sizeof name, "%s%s%s", i < 3 ? m->decoder.name : "", i < 3 ? "." : "",
+               places[i]);
+      if (has_node(net, name) != families[f].has[i])
+        fail_msg("%s: %s is there: %d", families[f].name, name, !families[f].has[i]);
+    }
+    cz_net_destroy(&net);
+    cz_model_destroy(&m);
+    cz_device_close(&device);
+  }
+}
+
+/* Each rate of the configuration is that of its places and of no other. */
+static void dropout_rates(void **state) {
+  static const int kinds[] = {CLASSES};
+  cz_device *device;
+  double plain = 0, loss;
+  OK(cz_device_open(&device, "ref"));
+  cz_model *m = model_of("gpt2", device), *b = model_of("bert", device);
+  double *const of_gpt[] = {&m->config.dropout, &m->config.attention_dropout,
+                            &m->config.embedding_dropout},
+                *const of_bert[] = {&b->config.dropout, &b->config.attention_dropout,
+                                    &b->config.classifier_dropout};
+  for (int f = 0; f < 2; f++) {
+    cz_model *model = f ? b : m;
+    double *const *rates = f ? of_bert : of_gpt;
+    for (int i = -1; i < 3; i++) {
+      for (int k = 0; k < 3; k++) *rates[k] = k == i ? 0.5 : 0;
+      cz_net *net = net_of(model, kinds, 1, true, -1);
+      run(&loss, net, kinds, 1);
+      if (i < 0) plain = loss;
+      assert_true(i < 0 || fabs(loss - plain) > 1e-6);
+      if (f == 0) /* the embedding's rate is not that of the blocks */
+        assert_int_equal(has_node(net, "decoder.block.0.self.dropout"), i == 0);
+      if (f == 0) assert_int_equal(has_node(net, "decoder.embed.dropout"), i == 2);
+      if (f == 1) assert_int_equal(has_node(net, "classifier.dropout"), i == 2);
+      if (f == 1) assert_int_equal(has_node(net, "encoder.embed.dropout"), i == 0);
+      cz_net_destroy(&net);
+    }
+  }
+  cz_model_destroy(&m);
+  cz_model_destroy(&b);
+  cz_device_close(&device);
+}
+
 static void refused(void **state) {
   static const int32_t outside[C * W] = {4, -1, V, 9, 30, 12}, none[C * W] = {4, -1, -1, -1, 5, 6},
                                    third[TOKENS] = {[4] = 2}, rows[] = {2, TOKENS};
@@ -358,8 +436,10 @@ static void refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(together),    cmocka_unit_test(differences),
-                                     cmocka_unit_test(label_words), cmocka_unit_test(no_rows),
-                                     cmocka_unit_test(places),      cmocka_unit_test(refused)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(together),       cmocka_unit_test(differences),
+      cmocka_unit_test(label_words),    cmocka_unit_test(no_rows),
+      cmocka_unit_test(places),         cmocka_unit_test(refused),
+      cmocka_unit_test(dropout_places), cmocka_unit_test(dropout_rates)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
