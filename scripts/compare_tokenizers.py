@@ -21,7 +21,6 @@ import sys
 import tempfile
 
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
-import tokenizers  # noqa: E402
 
 CHUNK = 2000  # lines a call
 
@@ -61,6 +60,8 @@ def lines_of(path, limit):
 
 def library(path):
     file = os.path.join(path, "tokenizer.json") if os.path.isdir(path) else path
+    import tokenizers
+
     t = tokenizers.Tokenizer.from_file(file)
     t.no_truncation()
     t.no_padding()
@@ -126,6 +127,8 @@ def main():
         total += size
         print("%s: %d lines, %.2f MB equal, alone and as pairs" % (path, count, size / 1e6),
               flush=True)
+    import tokenizers
+
     print("tokenizers %s: %.2f MB equal" % (tokenizers.__version__, total / 1e6))
 
 

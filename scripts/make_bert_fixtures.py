@@ -14,10 +14,8 @@ import json
 import os
 import random
 
-import tokenizers
 from make_pair_fixtures import truncation
 from make_tokenizer_fixtures import HOSTILE, train_text
-from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 POOLS = [
@@ -46,6 +44,9 @@ def hostile(r):
 
 def vocabulary():
     """A small one, trained: frequent words, pieces of words, every character that is used."""
+    import tokenizers
+    from tokenizers import models, normalizers, pre_tokenizers, trainers
+
     t = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
     t.normalizer = normalizers.BertNormalizer(lowercase=True)
     t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -126,6 +127,8 @@ def case(t, a, b, flags):
 
 
 def open_tokenizer(fields, model, truncate):
+    import tokenizers
+
     whole = {"version": "1.0", "model": model, **fields}
     if not truncate:
         whole["truncation"] = None
@@ -172,6 +175,8 @@ def main():
     p.add_argument("--out", default=os.path.join(os.path.dirname(__file__), "..", "tests",
                                                  "fixtures", "text", "bert.json"))
     args = p.parse_args()
+    import tokenizers
+
     r = random.Random(args.seed)
     model = {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
              "max_input_chars_per_word": 100, "vocab": vocabulary()}

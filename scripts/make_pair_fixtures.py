@@ -12,8 +12,6 @@ import json
 import os
 import random
 
-import tokenizers
-
 ATOMS = ["a", "b", " ", "  ", "\u0120", "\u3000", "\u00e9", "\U0001f600", "<s>", "</s>", "\u00a0"]
 PIECES = ["<unk>", "<s>", "</s>", "a", "b", " ", "  ", "\u0120", " a", "\u0120b", "\u0120\u0120"]
 PIECES += ["a ", "b\u0120", "\u3000", "\u3000a", "\u00e9", "\u00e9 ", "\U0001f600", "ab", "\u00a0"]
@@ -115,6 +113,8 @@ def encode(t, a, b, special_tokens):
 
 
 def cases(r, whole, n):
+    import tokenizers
+
     cut = whole["truncation"]
     out = []
     for _ in range(n):
@@ -133,6 +133,8 @@ def cases(r, whole, n):
 
 def behind_special(r):
     """Offsets trimmed once special tokens stand before a text whose first token begins late."""
+    import tokenizers
+
     trims = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
              "use_regex": True}
     rows = []
@@ -159,6 +161,8 @@ def main():
     p.add_argument("--out", default=os.path.join(os.path.dirname(__file__), "..", "tests",
                                                  "fixtures", "text", "pairs.json"))
     args = p.parse_args()
+    import tokenizers
+
     r = random.Random(args.seed)
     rows = []
     for _ in range(90):
