@@ -82,6 +82,7 @@ void cz_checkpoint_discard(cz_checkpoint_writer **w);
 /* Reading. Opening reads every byte once, so that a run learns of damage before it has
  * computed anything; gets ask for a name with the type and shape that they expect. */
 bool cz_checkpoint_exists(const char *folder);
+CZ_MUST cz_status cz_checkpoint_remove(const char *folder);
 CZ_MUST cz_status cz_checkpoint_open(cz_checkpoint **c, const char *folder);
 CZ_MUST cz_status cz_checkpoint_open_file(cz_checkpoint **c, const char *path);
 void cz_checkpoint_close(cz_checkpoint **c);

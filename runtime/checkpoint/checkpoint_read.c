@@ -5,10 +5,12 @@
 #include "base/log.h"
 #include "base/stop.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { SLAB_BYTES = 4 << 20 };
 
@@ -239,6 +241,18 @@ bool cz_checkpoint_exists(const char *folder) {
   char path[4096];
   return (cz_fs_join(path, sizeof path, folder, CZ__CK_NEWEST) == CZ_OK && cz_fs_exists(path)) ||
          (cz_fs_join(path, sizeof path, folder, CZ__CK_PREVIOUS) == CZ_OK && cz_fs_exists(path));
+}
+
+/** Removes the checkpoints of FOLDER, whose run needs them no more. CZ_EIO when one stays. */
+cz_status cz_checkpoint_remove(const char *folder) {
+  static const char *const names[] = {CZ__CK_PREVIOUS, CZ__CK_NEWEST};
+  char path[4096];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    CZ_TRY(cz_fs_join(path, sizeof path, folder, names[i]));
+    if (unlink(path) && errno != ENOENT)
+      return CZ_FAIL(CZ_EIO, "%s: can't be removed: %s", path, strerror(errno));
+  }
+  return CZ_OK;
 }
 
 /** Bytes that the checkpoints of FOLDER take on its disk; what a killed save left counts, since the

@@ -2,14 +2,13 @@
 #include "checkpoint/extents.h"
 
 #include "base/fs.h"
+#include "tensor/h5_array.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { CHUNK_BYTES = 1 << 20 };
 
 struct cz_checkpoint_writer {
   cz_h5_file file;
@@ -58,42 +57,12 @@ failed:
   return st;
 }
 
-/* Chunks of at most CHUNK_BYTES: halve the outermost extents first, so that a chunk is a
- * run of whole rows wherever possible. */
-static void cut_chunk(hsize_t *chunk, const hsize_t *dims, int rank, size_t size) {
-  uint64_t bytes = size;
-  for (int i = 0; i < rank; i++) bytes *= chunk[i] = dims[i];
-  for (int i = 0; i < rank && bytes > CHUNK_BYTES;) {
-    if (chunk[i] == 1) {
-      i++;
-      continue;
-    }
-    bytes = bytes / chunk[i] * ((chunk[i] + 1) / 2);
-    chunk[i] = (chunk[i] + 1) / 2;
-  }
-}
-
-/* Creation properties: fletcher32 needs chunks. An array without elements has no bytes to
- * protect and no legal chunk, so it stays contiguous. */
-static hid_t creation(const hsize_t *dims, int rank, size_t size, uint64_t elements) {
-  hsize_t chunk[CZ_CHECKPOINT_MAX_RANK];
-  hid_t p = H5Pcreate(H5P_DATASET_CREATE);
-  bool good = p >= 0 && H5Pset_obj_track_times(p, false) >= 0; /* equal states make equal files */
-  if (elements) {
-    cut_chunk(chunk, dims, rank, size);
-    good = good && H5Pset_chunk(p, rank, chunk) >= 0 && H5Pset_fletcher32(p) >= 0;
-  }
-  if (good) return p;
-  if (p >= 0) H5Pclose(p);
-  return -1;
-}
-
 /* WHY is filled at the failing call: HDF5 forgets its errors at the next one. */
 static bool write_set(char why[CZ_H5_TEXT], cz_h5_file *file, const char *name,
                       cz_checkpoint_type type, const void *data, const hsize_t *dims, int rank,
                       uint64_t elements, uint64_t hash) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(rank, dims, NULL), set = -1;
-  hid_t how = creation(dims, rank, cz_checkpoint_type_size(type), elements);
+  hid_t how = cz_h5_checked(dims, rank, cz_checkpoint_type_size(type), elements);
   cz_h5_make_groups(file, name);
   if (links >= 0 && space >= 0 && how >= 0 && H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0)
     set = H5Dcreate2(file->id, name, cz__ck_stored(type), space, links, how, H5P_DEFAULT);

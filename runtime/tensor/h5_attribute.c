@@ -23,6 +23,11 @@ cz_status cz_h5_write_number(const cz_h5_file *f, hid_t object, const char *name
   return write_attribute(f, object, name, H5T_STD_U64LE, H5T_NATIVE_UINT64, &value);
 }
 
+/** Writes a real number, which may be NaN, as attribute NAME of OBJECT. */
+cz_status cz_h5_write_real(const cz_h5_file *f, hid_t object, const char *name, double value) {
+  return write_attribute(f, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
+}
+
 /** Writes a text of fixed length as attribute NAME of the file. */
 cz_status cz_h5_write_text(const cz_h5_file *f, const char *name, const char *text) {
   hid_t type = H5Tcopy(H5T_C_S1);
@@ -42,7 +47,7 @@ static cz_status open_attribute(hid_t file, const char *path, const char *name, 
   bool fits = H5Tget_class(*type) == class && H5Sget_simple_extent_npoints(space) == 1;
   if (fits && class == H5T_STRING)
     fits = H5Tis_variable_str(*type) == 0 && H5Tget_size(*type) <= MAX_TEXT_BYTES;
-  else if (fits) /* a negative number would be read as 0 */
+  else if (fits && class == H5T_INTEGER) /* a negative number would be read as 0 */
     fits = H5Tget_sign(*type) == H5T_SGN_NONE;
   H5Sclose(space);
   return fits ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' has the wrong type", path, name);
@@ -53,15 +58,25 @@ static void close_attribute(hid_t a, hid_t type) {
   if (a >= 0) H5Aclose(a);
 }
 
-/** Reads the unsigned number in attribute NAME of OBJECT, a file or a data set.
- * CZ_ECORRUPT when it is missing or of another type. */
-cz_status cz_h5_read_number(hid_t object, const char *path, const char *name, uint64_t *value) {
+static cz_status read_attribute(hid_t object, const char *path, const char *name, H5T_class_t class,
+                                hid_t wanted, void *value) {
   hid_t a = -1, type = -1;
-  cz_status st = open_attribute(object, path, name, H5T_INTEGER, &a, &type);
-  if (st == CZ_OK && H5Aread(a, H5T_NATIVE_UINT64, value) < 0)
+  cz_status st = open_attribute(object, path, name, class, &a, &type);
+  if (st == CZ_OK && H5Aread(a, wanted, value) < 0)
     st = CZ_FAIL(CZ_ECORRUPT, "%s: attribute '%s' can't be read", path, name);
   close_attribute(a, type);
   return st;
+}
+
+/** Reads the unsigned number in attribute NAME of OBJECT, a file or a data set.
+ * CZ_ECORRUPT when it is missing or of another type. */
+cz_status cz_h5_read_number(hid_t object, const char *path, const char *name, uint64_t *value) {
+  return read_attribute(object, path, name, H5T_INTEGER, H5T_NATIVE_UINT64, value);
+}
+
+/** Reads the real number in attribute NAME of OBJECT. Errors as cz_h5_read_number. */
+cz_status cz_h5_read_real(hid_t object, const char *path, const char *name, double *value) {
+  return read_attribute(object, path, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value);
 }
 
 /** Reads the text of fixed length in attribute NAME into *TEXT, which the caller frees. */

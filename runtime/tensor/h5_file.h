@@ -57,9 +57,12 @@ CZ_MUST cz_status cz_h5_open_set(cz_h5_set *set, hid_t file, uint64_t file_bytes
 
 CZ_MUST cz_status cz_h5_write_number(const cz_h5_file *f, hid_t object, const char *name,
                                      uint64_t value);
+CZ_MUST cz_status cz_h5_write_real(const cz_h5_file *f, hid_t object, const char *name,
+                                   double value);
 CZ_MUST cz_status cz_h5_write_text(const cz_h5_file *f, const char *name, const char *text);
 CZ_MUST cz_status cz_h5_read_number(hid_t object, const char *path, const char *name,
                                     uint64_t *value);
+CZ_MUST cz_status cz_h5_read_real(hid_t object, const char *path, const char *name, double *value);
 CZ_MUST cz_status cz_h5_read_text(hid_t file, const char *path, const char *name, char **text);
 
 #endif

@@ -21,17 +21,14 @@ const char cz_graph_usage[] =
 static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node *node,
                            cz_device *device, bool score) {
   cz_recipe stage;
-  cz_batch_plan batch;
-  cz_train_keys train;
+  cz_loop_job job;
   cz_status st;
   CZ_GO(st, cz_recipe_open(&stage, node, device), done);
-  CZ_GO(st, cz_recipe_section(&stage, &cz_batch_section, &batch), done);
-  CZ_GO(st, cz_recipe_section(&stage, &cz_train_section, &train), done);
+  CZ_GO(st, cz_train_bind(&job, &stage, "graph", 0), done);
   CZ_GO(st, cz_recipe_model(model, &stage), done);
-  CZ_GO(st,
-        cz_loop_net(net, *model, &batch, &train, stage.model.dropout_mask,
-                    cz_train_layout(&(*model)->config), !score),
-        done);
+  job.model = *model;
+  job.layout = cz_train_layout(&(*model)->config);
+  CZ_GO(st, cz_loop_net(net, &job, !score), done);
 done:
   cz_recipe_close(&stage);
   return st;

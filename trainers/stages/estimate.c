@@ -25,7 +25,8 @@ cz_status cz_cost_caps(double *inputs, double *targets, const cz_recipe *recipe)
 
 /** Completes the COST of a stage that trains on examples of COST's mean `inputs` and
  * `targets`: examples a step, steps, tokens and floating-point operations. A batch of no fixed
- * number of examples is full when one of its two budgets is used up. CZ_EUSAGE for a configuration that cannot run. */
+ * number of examples is full when one of its two budgets is used up. CZ_EUSAGE for a configuration
+ * that cannot run. */
 cz_status cz_cost_training(cz_cost *cost, const cz_recipe *recipe) {
   cz_batch_plan batch;
   cz_train_keys train;

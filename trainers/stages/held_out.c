@@ -1,9 +1,8 @@
 #include "stages/held_out.h"
 #include "base/log.h"
-#include "base/stop.h"
 #include "metrics/scores.h"
 #include "stages/overlap.h"
-#include "training/feed.h"
+#include "training/nll.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -50,49 +49,6 @@ cz_status cz_held_out_check(cz_check *c, const cz_recipe *recipe) {
   return cz_overlap_corpora(c, cz_config_get(recipe->node, "corpus"), corpus);
 }
 
-/* Adds to SUM the negative log likelihoods of the shard's counted tokens. */
-static cz_status add_shard(double *sum, cz_net *net, const cz_shard *s) {
-  const cz_graph_run_options run = {0};
-  cz_feed feed;
-  double *nll;
-  if (s->segments == 0) return CZ_OK;
-  cz_feed_shard(&feed, s, net->options.loss_rows, 1);
-  CZ_TRY(cz_net_feed(net, &feed));
-  CZ_TRY(cz_graph_forward(net->graph, &run));
-  CZ_TRY(cz_alloc(&nll, (size_t)feed.n_loss_rows, sizeof *nll));
-  cz_status st = cz_graph_read(net->graph, nll, net->nll, feed.n_loss_rows);
-  for (int64_t i = 0; i < feed.n_loss_rows && st == CZ_OK; i++) {
-    if (feed.targets[i] < 0) continue;
-    *sum += nll[i];
-    if (!isfinite(nll[i]))
-      st = CZ_FAIL(CZ_ENUMERIC, "held-out: the loss of target %lld of a batch is %g, not finite",
-                   (long long)i, nll[i]);
-  }
-  free(nll);
-  return st;
-}
-
-static cz_status score(double *sum, int64_t *tokens, cz_net *net, const cz_source *source,
-                       const cz_batch_plan *plan, int64_t maximum) {
-  cz_batches *batches;
-  const cz_batch *b;
-  cz_status st;
-  *sum = 0;
-  *tokens = 0;
-  CZ_TRY(cz_batches_open(&batches, source, plan, NULL));
-  for (int64_t i = 0; i < maximum; i++) {
-    CZ_GO(st, cz_stop_check("held-out text"), done);
-    CZ_GO(st, cz_batches_next(batches, &b), done);
-    if (!b) break;
-    for (int64_t s = 0; s < b->n_shards; s++) CZ_GO(st, add_shard(sum, net, &b->shards[s]), done);
-    *tokens += b->n_loss_rows;
-  }
-  st = *tokens ? CZ_OK : CZ_FAIL(CZ_EINVAL, "held_out: the corpus has no text for this objective");
-done:
-  cz_batches_close(&batches);
-  return st;
-}
-
 static cz_status put(json_t *metrics, double sum, int64_t tokens) {
   double loss = sum / (double)tokens, perplexity = cz_score_perplexity(sum, tokens);
   CZ_TRY(cz_json_set_real(metrics, "held_out_loss", loss));
@@ -122,6 +78,7 @@ cz_status cz_held_out_run(json_t *metrics, const cz_recipe *recipe, cz_model *mo
   cz_status st;
   if (!cz_config_get(recipe->node, cz_held_out_section.name)) return CZ_OK;
   same.config.seed = HELD_OUT_SEED;
+  once.model = model;
   once.passes = 1;
   once.train.loss_on_inputs =
       false; /* a single stack may be trained on its inputs too; the score is of targets */
@@ -129,11 +86,11 @@ cz_status cz_held_out_run(json_t *metrics, const cz_recipe *recipe, cz_model *mo
   CZ_GO(st, cz_recipe_corpus(&reader, recipe, corpus), done);
   CZ_GO(st, cz_source_pieces(&source, reader, &same.cut, same.row->corrupt, &same, HELD_OUT_SEED),
         done);
-  CZ_GO(st,
-        cz_loop_net(&net, model, &once.batch, &once.train, once.dropout_mask, once.layout, false),
-        done);
+  CZ_GO(st, cz_loop_net(&net, &once, false), done);
   const cz_batch_plan plan = cz_loop_plan(&once);
-  CZ_GO(st, score(&sum, &tokens, net, &source, &plan, keys.batches), done);
+  CZ_GO(st, cz_nll_sum(&sum, &tokens, net, &source, &plan, keys.batches), done);
+  if (!tokens)
+    CZ_GO(st, CZ_FAIL(CZ_EINVAL, "held_out: the corpus has no text for this objective"), done);
   CZ_GO(st, put(metrics, sum, tokens), done);
 done:
   cz_net_destroy(&net);

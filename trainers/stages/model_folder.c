@@ -72,6 +72,32 @@ cz_status cz_model_folder_copy_others(const char *from, const char *to) {
   return CZ_OK;
 }
 
+static cz_status has_file(bool *yes, const char *folder, const char *name) {
+  char path[4096];
+  *yes = false;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
+  *yes = cz_fs_exists(path);
+  return CZ_OK;
+}
+
+/** Gives the model's folder TO the tokenizer T of the folder FROM, with its files, and a
+ * tokenizer.json where FROM has older ones alone. Files that TO has already stay. */
+cz_status cz_model_folder_take_tokenizer(const cz_tokenizer *t, const char *from, const char *to) {
+  char path[4096];
+  cz_buf text = {0};
+  bool there;
+  CZ_TRY(cz_model_folder_copy_others(from, to));
+  CZ_TRY(has_file(&there, to, "tokenizer_config.json"));
+  if (!there) CZ_TRY(cz_model_folder_tokenizer_config(t, to));
+  CZ_TRY(has_file(&there, to, "tokenizer.json"));
+  if (there) return CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, to, "tokenizer.json"));
+  cz_status st = cz_tokenizer_json_of_folder(&text, from);
+  if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
+  cz_buf_free(&text);
+  return st;
+}
+
 /** Saves MODEL with the stage's tokenizer as the Hugging Face directory FOLDER. */
 cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *recipe, const char *folder) {
   char path[4096];

@@ -9,6 +9,8 @@
 CZ_MUST cz_status cz_model_folder_save(const cz_model *model, const cz_recipe *recipe,
                                        const char *folder);
 CZ_MUST cz_status cz_model_folder_tokenizer_config(const cz_tokenizer *t, const char *folder);
+CZ_MUST cz_status cz_model_folder_take_tokenizer(const cz_tokenizer *t, const char *from,
+                                                 const char *to);
 CZ_MUST cz_status cz_model_folder_copy_others(const char *from, const char *to);
 CZ_MUST cz_status cz_model_folder_tokenizer_file(const char **name, const char *folder);
 

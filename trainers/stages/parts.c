@@ -1,4 +1,5 @@
 #include "stages/parts.h"
+#include "few_shot/examples.h"
 #include "objectives/objective.h"
 #include "recipe/recipe.h"
 #include "recipe/tasks.h"
@@ -34,6 +35,14 @@ static cz_status task_files(const cz_file_visitor *v, const cz_config_node *node
     for (int s = 0; s < 3; s++)
       if ((file = cz_config_get(item, splits[s]))) CZ_TRY(v->file(v->self, file, row));
   }
+  return CZ_OK;
+}
+
+static cz_status example_files(const cz_file_visitor *v, const cz_config_node *node) {
+  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
+  const cz_config_node *file;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if ((file = cz_config_get(node, names[i]))) CZ_TRY(v->file(v->self, file, NULL));
   return CZ_OK;
 }
 
@@ -81,6 +90,16 @@ const cz_stage_part cz_part_held_out = {
 const cz_stage_part cz_part_evaluate = {
     SECTION("evaluate", "which rows are scored, and how outputs are searched"),
     .section = &cz_evaluate_section};
+
+const cz_stage_part cz_part_examples = {
+    SECTION("examples", "the pattern file, labelled and unlabelled texts, the test set"),
+    .section = &cz_examples_section, .files = example_files};
+const cz_stage_part cz_part_classify = {
+    SECTION("classify", "which strategy, which patterns, how members are put together"),
+    .section = &cz_classify_section};
+
+const cz_stage_part cz_part_distill = {SECTION("distill", "which ensemble teaches, and how"),
+                                       .section = &cz_distill_section};
 
 /** Shows V every place of STAGE that names files, in the order of PARTS. Hashes depend on
  * this order. */

@@ -29,7 +29,7 @@ typedef struct cz_stage_part {
 
 extern const cz_stage_part cz_part_tokenizer, cz_part_init, cz_part_corpus, cz_part_model,
     cz_part_objective, cz_part_tasks, cz_part_batch, cz_part_optimizer, cz_part_train,
-    cz_part_held_out, cz_part_evaluate;
+    cz_part_held_out, cz_part_evaluate, cz_part_examples, cz_part_classify, cz_part_distill;
 
 CZ_MUST cz_status cz_part_files(const cz_file_visitor *v, const cz_stage_part *const *parts,
                                 const cz_config_node *stage);

@@ -201,9 +201,10 @@ done:
   return st;
 }
 
-/* Rank 0 writes. What leaves a model trains it, and saves checkpoints on the way. */
+/* Rank 0 writes. What builds a model and leaves it trains it, and saves checkpoints on the way. */
 static cz_status check_space(const cz_session *s, const work *w, const cz_recipe *recipe) {
-  bool writes = s->comm->rank == 0 && (w->kind->leaves & CZ_LEAVES_MODEL);
+  bool writes = s->comm->rank == 0 && (w->kind->leaves & CZ_LEAVES_MODEL) &&
+                cz_stage_takes(w->kind, cz_part_model.key.name);
   return writes ? cz_space_check(recipe, w->folder) : CZ_OK;
 }
 

@@ -81,7 +81,8 @@ typedef struct cz_stage_kind {
 /* kinds.c: the list, and what follows from it. */
 extern const cz_stage_kind *const cz_stage_rows[];
 extern const size_t cz_stage_row_count;
-extern const cz_section cz_evaluate_section; /* evaluate.c */
+/* of evaluate.c, classify.c, distill.c */
+extern const cz_section cz_evaluate_section, cz_classify_section, cz_distill_section;
 CZ_MUST cz_status cz_stage_kind_find(const cz_stage_kind **kind, const char *name);
 CZ_MUST cz_status cz_stage_kind_of(const cz_stage_kind **kind, const cz_config_node *node);
 bool cz_stage_takes(const cz_stage_kind *kind, const char *key);

@@ -158,39 +158,57 @@ bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char
   return cz_attention_takes_cudnn((cz_attention_choice)train->attention, &wish, why, n);
 }
 
-/** Builds the graph that one shard of the recipe fits, to train (TRAIN_GRAPH) or to
- * score. In an encoder-decoder the loss reads every decoder position, in a single
- * stack only those that count. KEYS: of the section `batch`. */
-cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
-                      const cz_train_keys *train, int dropout_mask, cz_layout layout,
-                      bool train_graph) {
-  cz_batch_plan of_layout = *keys;
-  const cz_batch_plan *batch = &of_layout;
-  of_layout.layout = layout;
-  cz_batch_budgets(&of_layout);
-  CZ_TRY(check_shards(batch));
-  const cz_shard_room room = cz_batch_room(batch);
-  cz_net_options options = {.capacity_segments = room.segments,
-                            .capacity_encoder = room.encoder_tokens,
-                            .capacity_decoder = room.decoder_tokens,
-                            .train = train_graph,
-                            .loss_rows = layout != CZ_LAYOUT_ENCDEC,
-                            .recompute = train->recompute,
-                            .dropout = -1,
-                            .dropout_per_token = dropout_mask == CZ_DROPOUT_TOKEN,
-                            .z_loss = train->z_loss,
-                            .label_smoothing = train->label_smoothing};
+/* What cuDNN is told of the longest segments, where it computes attentions. */
+static void take_cudnn(cz_net_options *o, const cz_loop_job *job, const cz_batch_plan *plan) {
   char why[512];
-  if (cz_loop_takes_cudnn(train, model, why, sizeof why)) {
-    const int64_t read = cz_batch_cap(batch->max_inputs, batch->input_tokens, batch->shards),
-                  written = cz_batch_cap(batch->max_targets, batch->target_tokens, batch->shards);
-    options.cudnn = true;
-    options.longest_encoder = read;
-    options.longest_decoder = layout == CZ_LAYOUT_ENCDEC  ? written
-                              : layout == CZ_LAYOUT_STACK ? read + written
-                                                          : read;
+  if (!cz_loop_takes_cudnn(&job->train, job->model, why, sizeof why)) return;
+  const int64_t inputs = cz_batch_cap(plan->max_inputs, plan->input_tokens, plan->shards),
+                targets = cz_batch_cap(plan->max_targets, plan->target_tokens, plan->shards);
+  o->cudnn = true;
+  o->longest_encoder = inputs;
+  o->longest_decoder = plan->layout == CZ_LAYOUT_STACK    ? inputs + targets
+                       : plan->layout == CZ_LAYOUT_TOKENS ? inputs
+                                                          : targets;
+}
+
+/* Heads read texts, one row or more of each, or tokens: no more than there are tokens. */
+static void take_heads(cz_net_options *o, const cz_loop_job *job) {
+  o->n_heads = job->n_heads;
+  for (int i = 0; i < job->n_heads; i++) {
+    o->heads[i] = job->heads[i].net;
+    o->heads[i].capacity_rows = o->capacity_decoder;
   }
-  return cz_net_create(net, model, &options);
+}
+
+static cz_status set_words(cz_net *net, const cz_loop_job *job) {
+  for (int i = 0; i < job->n_heads; i++)
+    if (job->heads[i].words) CZ_TRY(cz_net_set_words(net, i, job->heads[i].words));
+  return CZ_OK;
+}
+
+/** Builds the graph that one shard of the job fits, to TRAIN or to score, on its model. In an
+ * encoder-decoder the loss reads every decoder position, in a single stack only those that
+ * count; of the job's heads each its own rows. */
+cz_status cz_loop_net(cz_net **net, const cz_loop_job *job, bool train) {
+  const cz_batch_plan plan = cz_loop_plan(job);
+  CZ_TRY(check_shards(&plan));
+  const cz_shard_room room = cz_batch_room(&plan);
+  cz_net_options o = {.capacity_segments = room.segments,
+                      .capacity_encoder = room.encoder_tokens,
+                      .capacity_decoder = room.decoder_tokens,
+                      .train = train,
+                      .loss_rows = plan.layout != CZ_LAYOUT_ENCDEC,
+                      .recompute = job->train.recompute,
+                      .dropout = -1,
+                      .dropout_per_token = job->dropout_mask == CZ_DROPOUT_TOKEN,
+                      .z_loss = job->train.z_loss,
+                      .label_smoothing = job->train.label_smoothing};
+  take_cudnn(&o, job, &plan);
+  take_heads(&o, job);
+  CZ_TRY(cz_net_create(net, job->model, &o));
+  cz_status st = set_words(*net, job);
+  if (st != CZ_OK) cz_net_destroy(net);
+  return st;
 }
 
 /** What the loss of batch B is divided by, by the key loss_normalisation: a number of
@@ -202,4 +220,13 @@ double cz_loop_denominator(const cz_loop_job *j, const cz_batch *b) {
   case CZ_NORMALISE_CONSTANT: return j->train.loss_denominator;
   }
   return 1;
+}
+
+/** What the loss of head number HEAD is divided by: the targets or texts of batch B that count for
+ * it, by its weight. */
+double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *b) {
+  const cz_loop_head *h = &j->heads[head];
+  const double counted =
+      h->net.kind == CZ_NET_VOCABULARY ? cz_loop_denominator(j, b) : (double)b->n_classes;
+  return (counted > 0 ? counted : 1) / h->weight;
 }

@@ -56,14 +56,28 @@ static cz_status report_unreached(cz__loop *l) {
   return l->ready_status;
 }
 
+/* Heads of one kind have one denominator: that of their rows in the whole batch, by their weight. */
+static cz_status feed_shard(cz__loop *l, const cz_batch *batch, int64_t s) {
+  const cz_loop_job *j = l->job;
+  double tokens = cz_loop_denominator(j, batch), classes = 1;
+  cz_net_head_feed heads[CZ_NET_HEADS];
+  cz_feed feed;
+  for (int i = 0; i < j->n_heads; i++)
+    *(j->heads[i].net.kind == CZ_NET_VOCABULARY ? &tokens : &classes) =
+        cz_loop_head_denominator(j, i, batch);
+  if (j->n_heads)
+    cz_feed_heads(&feed, heads, &l->net->options, &batch->shards[s], tokens, classes);
+  else
+    cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, tokens);
+  return cz_net_feed(l->net, &feed);
+}
+
 /* Forward and backward of shard S, and its loss to its place among the losses. */
 static cz_status run_shard(cz__loop *l, const cz_batch *batch, int64_t s, bool last) {
   const cz_loop_job *j = l->job;
   cz_device *d = j->model->params->device;
   const size_t real = cz_dtype_bytes(d->real);
-  cz_feed feed;
-  cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, cz_loop_denominator(j, batch));
-  CZ_TRY(cz_net_feed(l->net, &feed));
+  CZ_TRY(feed_shard(l, batch, s));
   cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what),
                                       .step = (uint32_t)l->state.step,
                                       .shard = (uint32_t)s},
@@ -118,7 +132,7 @@ static bool checkpoint_due(const cz__loop *l) {
 
 /* A finite gradient can still lead to parameters that are not, which no later step can
  * mend: such a state is not saved over a good one. */
-static cz_status save(cz__loop *l) {
+static cz_status check_parameters(cz__loop *l) {
   const cz_loop_job *j = l->job;
   bool finite;
   CZ_TRY(cz__late_handle(l, 0));
@@ -128,6 +142,11 @@ static cz_status save(cz__loop *l) {
                    "%s: the parameters are not finite after step %lld (learning rate %g); %s: %s",
                    j->what, (long long)l->state.step, rate_of(l, l->state.step - 1), j->folder,
                    cz__loop_what_is_saved(l));
+  return CZ_OK;
+}
+
+static cz_status save(cz__loop *l) {
+  CZ_TRY(check_parameters(l));
   if (cz__loop_is_first(l)) CZ_TRY(cz_state_save(&l->state, &l->state_of));
   l->saved = cz_seconds();
   return CZ_OK;
@@ -150,7 +169,10 @@ static cz_status all_steps(cz__loop *l) {
   while (l->state.step < l->job->train.steps) {
     CZ_TRY(one_step(l));
     bool last = l->state.step == l->job->train.steps;
-    if (last || l->stop || checkpoint_due(l)) CZ_TRY(save(l));
+    if (last && l->job->transient)
+      CZ_TRY(check_parameters(l));
+    else if (last || l->stop || checkpoint_due(l))
+      CZ_TRY(save(l));
     if (l->stop && !last)
       return CZ_FAIL(CZ_EINTERRUPT,
                      "%s: stopped at step %lld of %lld; run the same command again to go on",

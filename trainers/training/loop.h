@@ -55,6 +55,13 @@ typedef struct cz_train_keys {
 /* The sections `batch`, of a cz_batch_plan, and `train`. */
 extern const cz_section cz_batch_section, cz_train_section;
 
+/* A head of a stack that reads tokens as they are (CZ_LAYOUT_TOKENS), and its part of the loss. */
+typedef struct cz_loop_head {
+  cz_net_head_options net; /* capacity_rows is the loop's to find */
+  double weight;           /* positive; the loss is the sum of weight times the head's own */
+  const int32_t *words;    /* [C, W] of LABEL_WORDS; borrowed */
+} cz_loop_head;
+
 /* Everything that a training run depends on. Two jobs with equal members, sources and
  * parameters train the same bits on one kind of processor, whatever the number of
  * ranks. */
@@ -73,6 +80,10 @@ typedef struct cz_loop_job {
   uint64_t seed, config_hash;
   uint32_t passes;  /* over the data; 0: endless */
   int64_t examples; /* that an epoch has */
+  bool transient;   /* the end is not saved: what is wanted of the model is taken at once, and a
+                       killed run goes on from the last checkpoint by time */
+  int n_heads;      /* 0: one loss over the vocabulary, of weight 1 */
+  cz_loop_head heads[CZ_NET_HEADS];
 } cz_loop_job;
 
 typedef struct cz_loop_result {
@@ -92,12 +103,11 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 cz_precision cz_loop_began_in(const cz_train_keys *t);
 double cz_loop_scale(const cz_train_keys *train);
 double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
+double cz_loop_head_denominator(const cz_loop_job *job, int head, const cz_batch *batch);
 CZ_MUST cz_status cz_loop_check_scale(const cz_train_keys *t);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n);
-CZ_MUST cz_status cz_loop_net(cz_net **net, cz_model *model, const cz_batch_plan *keys,
-                              const cz_train_keys *train, int dropout_mask, cz_layout layout,
-                              bool train_graph);
+CZ_MUST cz_status cz_loop_net(cz_net **net, const cz_loop_job *job, bool train);
 
 #endif

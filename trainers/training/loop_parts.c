@@ -83,7 +83,7 @@ static cz_status open_parts(cz__loop *l) {
   const size_t real = cz_dtype_bytes(p->device->real);
   const cz_batch_plan plan = cz_loop_plan(j);
   CZ_TRY(cz_params_allocate_grads(p, j->batch.shards));
-  CZ_TRY(cz_loop_net(&l->net, j->model, &j->batch, &j->train, j->dropout_mask, j->layout, true));
+  CZ_TRY(cz_loop_net(&l->net, j, true));
   cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace "
          "%.1f MB",
          j->what, (long long)p->count, 2e-6 * (double)p->flat * (double)real,

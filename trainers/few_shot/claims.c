@@ -1,0 +1,81 @@
+#include "few_shot/claims.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/stop.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/** The folder of the member PLAN below that of its STAGE: members/p2-r1, members/plain-r1. */
+cz_status cz_member_folder(char *out, size_t n, const char *stage, const cz_member_plan *plan) {
+  char name[64];
+  if (plan->pattern < 0)
+    snprintf(name, sizeof name, "members/plain-r%d", plan->repetition);
+  else
+    snprintf(name, sizeof name, "members/p%d-r%d", plan->pattern, plan->repetition);
+  return cz_fs_join(out, n, stage, name);
+}
+
+/* Whether the member in FOLDER has left scores of these texts; damaged ones are made anew. */
+static bool is_done(const cz_examples *e, const char *folder) {
+  cz_member_scores scores;
+  char path[4096];
+  if (cz_fs_join(path, sizeof path, folder, CZ_SCORES_FILE) != CZ_OK || !cz_fs_exists(path))
+    return cz_error_clear(), false;
+  bool good = cz_member_scores_read(&scores, e, folder) == CZ_OK;
+  cz_member_scores_free(&scores);
+  if (!good) cz_warn("%s; the member is computed again", cz_error_message());
+  cz_error_clear();
+  return good;
+}
+
+static cz_status compute_one(cz_members *m, const cz_member_list *l, size_t i, const char *folder) {
+  cz_member_plan plan = l->plans[i];
+  cz_prepared texts = {0};
+  cz_status st = l->train_of ? l->train_of(l->self, &texts, i) : CZ_OK;
+  if (l->train_of && texts.count) plan.train = &texts;
+  if (st == CZ_OK) st = cz_members_run(m, &plan, folder);
+  cz_prepared_free(&texts);
+  return st;
+}
+
+/* Computes member I unless it is done or somebody else holds it, which leaves it *OPEN. */
+static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz_examples *e,
+                      bool *open) {
+  char folder[4096], path[4096];
+  int lock = -1;
+  *open = false;
+  CZ_TRY(cz_member_folder(folder, sizeof folder, l->folder, &l->plans[i]));
+  if (is_done(e, folder)) return CZ_OK;
+  CZ_TRY(cz_fs_make_dirs(folder));
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "lock"));
+  cz_status st = cz_fs_lock(path, &lock);
+  if (st == CZ_EBUSY) {
+    cz_error_clear();
+    *open = true;
+    return CZ_OK;
+  }
+  CZ_TRY(st);
+  if (!is_done(e, folder)) st = compute_one(m, l, i, folder); /* it may have ended meanwhile */
+  cz_fs_unlock(&lock);
+  return st;
+}
+
+/** Computes the members of LIST that are not done, each by one process; returns when all of them
+ * are, whoever computed them. Errors of this process's members only; CZ_EINTERRUPT after a
+ * signal. */
+cz_status cz_members_compute(cz_members *m, const cz_member_list *l) {
+  const struct timespec moment = {.tv_nsec = 50000000};
+  const cz_examples *e = cz_members_examples(m);
+  for (;;) {
+    size_t left = 0;
+    for (size_t i = 0; i < l->n; i++) {
+      bool open;
+      CZ_TRY(cz_stop_check("members"));
+      CZ_TRY(take(m, l, i, e, &open));
+      left += open;
+    }
+    if (!left) return CZ_OK;
+    nanosleep(&moment, NULL);
+  }
+}

@@ -1,0 +1,247 @@
+#include "few_shot/examples.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+
+static const cz_key_spec keys_of_examples[] = {
+    CZ_KEY(cz_examples_keys, pattern, TEXT,
+           .help = "pattern file: fields, labels, words and patterns (docs/pet.md 3)"),
+    CZ_KEY(cz_examples_keys, labels, TEXT, .fallback = "",
+           .help = "labels, comma-separated, of a pattern file that names none"),
+    CZ_KEY(cz_examples_keys, train, TEXT, .fallback = "",
+           .help = "labelled texts (.csv, .tsv, .jsonl), which T is drawn from"),
+    CZ_KEY(cz_examples_keys, unlabeled, TEXT, .fallback = "",
+           .help = "unlabelled texts, which D is drawn from; empty: what T leaves of `train`"),
+    CZ_KEY(cz_examples_keys, test, TEXT, .fallback = "",
+           .help = "texts to classify, with labels or without"),
+    CZ_KEY(cz_examples_keys, labelled, INT, .fallback = "-1", .min = -1, .max = 1e9,
+           .unit = "texts", .help = "size of T, all labels together; 0: zero-shot, -1: all"),
+    CZ_KEY(cz_examples_keys, draw, ENUM, .fallback = "balanced", .choices = cz_draw_names,
+           .help = "T: as many of each label by the seed; the first of each label in file order, "
+                   "T inside D; or any by the seed"),
+    CZ_KEY(cz_examples_keys, draw_seed, INT, .fallback = "0", .min = 0, .max = 4503599627370496.0,
+           .help = "of the draws of T and D; 0: the stage's seed, so that each seed of an "
+                   "experiment is another T; any other number: all seeds have one T, and what "
+                   "deviates are repetitions on it, as in the paper's tables"),
+    CZ_KEY(cz_examples_keys, unlabelled, INT, .fallback = "-1", .min = -1, .max = 1e9,
+           .unit = "texts", .help = "size of D, or of each label's part of it; -1: all"),
+    CZ_KEY(cz_examples_keys, unlabelled_draw, ENUM, .fallback = "random",
+           .choices = cz_unlabelled_names,
+           .help = "D: all that is left, the first of each label in file order, or any by the "
+                   "seed"),
+    CZ_KEY_AS("test_examples", cz_examples_keys, tested, INT, .fallback = "-1", .min = -1,
+              .max = 1e9, .unit = "texts",
+              .help = "texts of `test`, spread evenly over the file; -1: all"),
+    CZ_KEY(cz_examples_keys, max_length, INT, .fallback = "256", .min = 4, .max = 1 << 16,
+           .unit = "tokens", .help = "longest input, pattern and special tokens included"),
+};
+const cz_section cz_examples_section = CZ_SECTION(
+    "examples", "A few labelled texts, unlabelled ones, and a test set.", keys_of_examples);
+
+/* What opening works on. */
+typedef struct opening {
+  cz_examples *e;
+  const cz_examples_keys *keys;
+  uint64_t seed;  /* that T and D are drawn by */
+  cz_pool tested; /* rows of the file `test`, those that are not judged too */
+} opening;
+
+/* The rows of a file as drawing wants them. */
+static cz_status pool_of(cz_pool *pool, cz_arena *arena, const cz_records *records, int32_t classes,
+                         size_t n_fields) {
+  uint64_t *hashes;
+  int32_t *labels;
+  CZ_TRY(cz_arena_alloc(arena, &hashes, records->n, sizeof *hashes));
+  CZ_TRY(cz_arena_alloc(arena, &labels, records->n, sizeof *labels));
+  for (size_t i = 0; i < records->n; i++) {
+    CZ_TRY(cz_text_hash(&hashes[i], records->items[i].fields, n_fields));
+    labels[i] = records->items[i].label;
+  }
+  *pool = (cz_pool){.hashes = hashes, .labels = labels, .n = records->n, .classes = classes};
+  return CZ_OK;
+}
+
+/* Makes SET of the rows of RECORDS, with their labels unless they are to be forgotten. */
+static cz_status take(cz_text_set *set, cz_examples *e, const cz_records *records,
+                      const cz_pool *pool, const int32_t *rows, size_t n, bool labels) {
+  *set = (cz_text_set){.path = records->path, .n = n, .labelled = labels};
+  CZ_TRY(cz_arena_alloc(e->arena, &set->records, n, sizeof *set->records));
+  CZ_TRY(cz_arena_alloc(e->arena, &set->hashes, n, sizeof *set->hashes));
+  CZ_TRY(cz_arena_alloc(e->arena, &set->labels, n, sizeof *set->labels));
+  CZ_TRY(cz_prompt_texts_create(&set->texts, e->prompts));
+  for (size_t i = 0; i < n; i++) {
+    const cz_record *record = &records->items[rows[i]];
+    set->records[i] = record;
+    set->hashes[i] = pool->hashes[rows[i]];
+    set->labels[i] = labels ? record->label : -1;
+    if (set->labels[i] < 0) set->labelled = false;
+    cz_status st = cz_prompt_texts_add(set->texts, record);
+    if (st != CZ_OK) return CZ_NOTE(st, "%s", records->path);
+  }
+  return CZ_OK;
+}
+
+/* The test set: its rows as they stand, or some of them, spread evenly. A text that stands there
+ * twice is judged twice, as whoever made the file wanted it. */
+static cz_status open_test(opening *o) {
+  cz_examples *e = o->e;
+  cz_pool pool;
+  int32_t *rows;
+  if (!*o->keys->test) return CZ_OK;
+  CZ_TRY(cz_records_read(&e->tests, e->file, o->keys->test, CZ_LABELS_IF_THERE));
+  CZ_TRY(pool_of(&pool, e->arena, e->tests, e->classes, e->file->n_fields));
+  size_t n =
+      o->keys->tested < 0 || (size_t)o->keys->tested > pool.n ? pool.n : (size_t)o->keys->tested;
+  CZ_TRY(cz_arena_alloc(e->arena, &rows, n, sizeof *rows));
+  for (size_t i = 0; i < n; i++) rows[i] = (int32_t)(i * pool.n / n);
+  CZ_TRY(take(&e->test, e, e->tests, &pool, rows, n, true));
+  o->tested = pool;
+  return cz_hash_set_add_all(&e->in_test, pool.hashes, pool.n);
+}
+
+static void warn_of_t(const cz_examples *e, const cz_drawn *drawn, int64_t wanted) {
+  if (drawn->elsewhere)
+    cz_warn("%s: %zu texts are also in the test set and are left out", e->t.path, drawn->elsewhere);
+  if (drawn->repeated)
+    cz_warn("%s: %zu texts stand there more than once and count once", e->t.path, drawn->repeated);
+  if ((int64_t)e->t.n < wanted)
+    cz_warn("%s: T has %zu texts instead of %lld, all that there are", e->t.path, e->t.n,
+            (long long)wanted);
+  if (drawn->below_labels)
+    cz_warn("%s: T has fewer texts (%zu) than there are labels (%d)", e->t.path, e->t.n,
+            (int)e->classes);
+  for (int32_t c = 0; drawn->absent && e->t.n && c < e->classes; c++)
+    if (!e->of_label[c])
+      cz_warn("%s: T has no text of the label '%s'", e->t.path, e->file->labels[c]);
+}
+
+/* How many texts T is to have: of `-1` each that has a label and is not in the test set. */
+static cz_status wanted_of_t(int64_t *wanted, const opening *o, const cz_pool *pool) {
+  bool *candidates;
+  cz_drawn counts = {0};
+  *wanted = o->keys->labelled;
+  if (*wanted >= 0) return CZ_OK;
+  CZ_TRY(cz_arena_alloc(o->e->arena, &candidates, pool->n, sizeof *candidates));
+  CZ_TRY(cz_draw_candidates(candidates, &counts, pool, &o->e->in_test));
+  *wanted = 0;
+  for (size_t i = 0; i < pool->n; i++) *wanted += candidates[i] && pool->labels[i] >= 0;
+  return CZ_OK;
+}
+
+static cz_status draw_t(opening *o, const cz_pool *pool) {
+  cz_examples *e = o->e;
+  cz_drawn drawn;
+  int64_t wanted;
+  CZ_TRY(wanted_of_t(&wanted, o, pool));
+  /* all of a file are drawn by no rule */
+  cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
+  CZ_TRY(cz_draw_labelled(&drawn, e->arena, pool, &e->in_test, kind, wanted, o->seed));
+  CZ_TRY(take(&e->t, e, e->pool, pool, drawn.rows, drawn.n, true));
+  for (size_t i = 0; i < e->t.n; i++) e->of_label[e->t.labels[i]]++;
+  CZ_TRY(cz_hash_set_add_all(&e->in_t, e->t.hashes, e->t.n));
+  if (wanted) warn_of_t(e, &drawn, wanted);
+  return CZ_OK;
+}
+
+/* What may not be in D: the test set, and T unless the paper's rule drew it. */
+static cz_status not_in_d(cz_hash_set *out, const opening *o) {
+  CZ_TRY(cz_hash_set_add_all(out, o->tested.hashes, o->tested.n));
+  if (o->keys->draw == CZ_DRAW_PAPER && o->keys->labelled >= 0) return CZ_OK;
+  return cz_hash_set_add_all(out, o->e->t.hashes, o->e->t.n);
+}
+
+static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *pool) {
+  cz_examples *e = o->e;
+  cz_hash_set excluded = {0};
+  cz_drawn drawn;
+  cz_unlabelled_kind kind =
+      o->keys->unlabelled < 0 ? CZ_UNLABELLED_ALL : (cz_unlabelled_kind)o->keys->unlabelled_draw;
+  cz_status st = not_in_d(&excluded, o);
+  if (st == CZ_OK)
+    st = cz_draw_unlabelled(&drawn, e->arena, pool, &excluded, kind, o->keys->unlabelled, o->seed);
+  cz_hash_set_free(&excluded);
+  CZ_TRY(st);
+  CZ_TRY(take(&e->d, e, records, pool, drawn.rows, drawn.n, false));
+  if (o->keys->unlabelled > 0 && kind == CZ_UNLABELLED_RANDOM &&
+      (int64_t)e->d.n < o->keys->unlabelled)
+    cz_warn("%s: D has %zu texts instead of %lld, all that there are", e->d.path, e->d.n,
+            (long long)o->keys->unlabelled);
+  return CZ_OK;
+}
+
+/* T, and D from its own file or from what T leaves. */
+static cz_status open_pools(opening *o) {
+  cz_examples *e = o->e;
+  cz_pool pool = {0}, rest;
+  if (*o->keys->train) {
+    CZ_TRY(cz_records_read(&e->pool, e->file, o->keys->train, CZ_LABELS_NEEDED));
+    cz_records_warn_classes(e->pool, e->file);
+    CZ_TRY(pool_of(&pool, e->arena, e->pool, e->classes, e->file->n_fields));
+    CZ_TRY(draw_t(o, &pool));
+  }
+  if (*o->keys->unlabeled) {
+    CZ_TRY(cz_records_read(&e->rest, e->file, o->keys->unlabeled, CZ_LABELS_IF_THERE));
+    CZ_TRY(pool_of(&rest, e->arena, e->rest, e->classes, e->file->n_fields));
+    return draw_d(o, e->rest, &rest);
+  }
+  return e->pool ? draw_d(o, e->pool, &pool) : CZ_OK;
+}
+
+static cz_status open_all(opening *o, const cz_tokenizer *tokenizer) {
+  cz_examples *e = o->e;
+  const cz_examples_keys *k = o->keys;
+  CZ_TRY(cz_arena_create(&e->arena, "examples"));
+  CZ_TRY(cz_patterns_open(&e->file, k->pattern, *k->labels ? k->labels : NULL));
+  e->classes = (int32_t)e->file->n_labels;
+  CZ_TRY(cz_prompts_create(&e->prompts, e->file, tokenizer, k->max_length));
+  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes, sizeof *e->of_label));
+  CZ_TRY(open_test(o));
+  return open_pools(o);
+}
+
+/** Reads the files that KEYS name, draws T and D by their seed or else SEED, and tokenises what was
+ * drawn with TOKENIZER, which is borrowed. A set without a file is empty. Warns of what the draw
+ * could not keep. CZ_EINVAL with file and line for bad data, CZ_EUSAGE for a pattern file that the
+ * tokenizer cannot serve. The caller closes the examples. */
+cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
+                           const cz_tokenizer *tokenizer, uint64_t seed) {
+  CZ_TRY(cz_alloc(e, 1, sizeof **e));
+  opening o = {.e = *e, .keys = keys, .seed = keys->draw_seed ? (uint64_t)keys->draw_seed : seed};
+  cz_status st = open_all(&o, tokenizer);
+  if (st != CZ_OK) cz_examples_close(e);
+  return st;
+}
+
+/** A set of tokenised texts, without records, each of CONTENTS (null-terminated) in every field in
+ * turn. The caller destroys its texts. */
+cz_status cz_examples_without_content(cz_text_set *set, const cz_examples *e,
+                                      const char *const *contents) {
+  const char *fields[CZ_PATTERN_FIELDS];
+  *set = (cz_text_set){0};
+  CZ_TRY(cz_prompt_texts_create(&set->texts, e->prompts));
+  for (; *contents; contents++) {
+    for (size_t i = 0; i < e->file->n_fields; i++) fields[i] = *contents;
+    CZ_TRY(cz_prompt_texts_add(set->texts, &(cz_record){.fields = fields, .label = -1}));
+    set->n++;
+  }
+  return CZ_OK;
+}
+
+/** Frees the examples, clears the pointer, accepts null. */
+void cz_examples_close(cz_examples **e) {
+  cz_examples *x = *e;
+  if (!x) return;
+  cz_prompt_texts_destroy(&x->t.texts);
+  cz_prompt_texts_destroy(&x->d.texts);
+  cz_prompt_texts_destroy(&x->test.texts);
+  cz_records_destroy(&x->pool);
+  cz_records_destroy(&x->rest);
+  cz_records_destroy(&x->tests);
+  cz_hash_set_free(&x->in_test);
+  cz_hash_set_free(&x->in_t);
+  cz_prompts_destroy(&x->prompts);
+  cz_patterns_close(&x->file);
+  cz_arena_destroy(&x->arena);
+  free(x);
+  *e = NULL;
+}

@@ -1,0 +1,56 @@
+/* The folder few_shot: classification from a few labelled texts (docs/pet.md).
+ *
+ * Data goes through it so. A pattern file and up to three data files become T, the labelled texts,
+ * D, the unlabelled ones, and the test set, tokenised once for all patterns (examples.h, here). A
+ * prompt, or the plain text, makes of each an input of the model (inputs.h). A scorer asks a model
+ * for the scores of all texts of a set (scorer.h), a member is one model that is trained and then
+ * scores (member.h), and a file of scores is what is kept of it (scores_file.h). What many members
+ * say together is arithmetic, in ensemble/. */
+#ifndef CZ_FEW_SHOT_EXAMPLES_H
+#define CZ_FEW_SHOT_EXAMPLES_H
+
+#include "config/config.h"
+#include "ensemble/draw.h"
+#include "prompts/prompt.h"
+
+/* The section `examples`. */
+typedef struct cz_examples_keys {
+  const char *pattern, *labels, *train, *unlabeled, *test; /* files; labels: a list, or empty */
+  int64_t labelled, unlabelled, tested;                    /* texts; -1: all */
+  int64_t max_length;                                      /* tokens of an input */
+  int64_t draw_seed;                                       /* of T and D; 0: the stage's seed */
+  int draw, unlabelled_draw;                               /* cz_draw_kind, cz_unlabelled_kind */
+} cz_examples_keys;
+
+extern const cz_section cz_examples_section;
+
+/* Texts of one use, in the order of their file. */
+typedef struct cz_text_set {
+  const char *path;          /* of the file that they come from; null: there are none */
+  const cz_record **records; /* [n] */
+  uint64_t *hashes;          /* [n] of cz_text_hash */
+  int32_t *labels;           /* [n] classes; -1: none, which D's all are */
+  cz_prompt_texts *texts;    /* tokenised, n of them */
+  size_t n;
+  bool labelled; /* every text has a label */
+} cz_text_set;
+
+/* T, D and the test set of a task. Everything is owned by it and does not change. */
+typedef struct cz_examples {
+  cz_arena *arena;
+  cz_pattern_file *file;
+  cz_prompts *prompts;
+  cz_records *pool, *rest, *tests; /* of the files `train`, `unlabeled` and `test`; or null */
+  cz_text_set t, d, test;
+  cz_hash_set in_test, in_t;
+  int64_t *of_label; /* [C] texts of each label in T */
+  int32_t classes;
+} cz_examples;
+
+CZ_MUST cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
+                                   const cz_tokenizer *tokenizer, uint64_t seed);
+CZ_MUST cz_status cz_examples_without_content(cz_text_set *set, const cz_examples *e,
+                                              const char *const *contents);
+void cz_examples_close(cz_examples **e);
+
+#endif

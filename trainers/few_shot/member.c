@@ -1,0 +1,334 @@
+#include "few_shot/member.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "ensemble/ensemble.h"
+#include "few_shot/held_out_texts.h"
+#include "nn/hf.h"
+#include "objectives/vocabulary.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cz_members {
+  cz_members_options o;
+  cz_model *model;
+  void *pretrained; /* its values, device memory laid out like them */
+  cz_scorer *scorer;
+  cz_preparer preparer;
+  cz_vocabulary vocabulary;
+  int64_t width;               /* W of the net: the most words that a label has under any pattern */
+  int32_t *words;              /* [C, W] of the member under way */
+  cz_held_out_texts *held_out; /* null: the model has no masked-LM head, or none is asked for */
+};
+
+/* The prompt of PATTERN; the plain text for -1. */
+static const cz_prompt *prompt_of(const cz_members *m, int32_t pattern) {
+  const cz_prompts *p = m->o.examples->prompts;
+  return pattern < 0 ? &p->plain : &p->items[pattern];
+}
+
+/* The words of PATTERN's labels in the net's width. */
+static void widen_words(cz_members *m, const cz_prompt *prompt) {
+  for (int64_t c = 0; c < m->o.examples->classes; c++)
+    for (int64_t w = 0; w < m->width; w++)
+      m->words[c * m->width + w] =
+          w < (int64_t)prompt->n_words ? prompt->words[c * (int64_t)prompt->n_words + w] : -1;
+}
+
+static cz_status find_width(cz_members *m) {
+  const cz_prompts *p = m->o.examples->prompts;
+  m->width = 1;
+  for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++) {
+    if (p->items[i].pattern->masks != 1)
+      return cz_config_error(p->items[i].pattern->node,
+                             "this pattern has %d masks; answers of several tokens are scored by "
+                             "`cloze score`, and no member is trained on them",
+                             p->items[i].pattern->masks);
+    if ((int64_t)p->items[i].n_words > m->width) m->width = (int64_t)p->items[i].n_words;
+  }
+  return cz_alloc(&m->words, (size_t)(m->o.examples->classes * m->width), sizeof *m->words);
+}
+
+/* The model with the head that the members want, in the precision of their training. */
+static cz_status open_model(cz_members *m) {
+  const cz_train_keys *t = &m->o.job.train;
+  const cz_hf_options hf = {
+      .heads = CZ_HEAD_BIT(m->o.classifier ? CZ_HEAD_CLASSIFICATION : CZ_HEAD_MASKED_LM),
+      .n_labels = m->o.classifier ? m->o.examples->classes : 0,
+      .seed = m->o.job.seed};
+  CZ_TRY(cz_hf_open_with(&m->model, m->o.init, m->o.device, &hf));
+  if (!m->o.classifier && m->model->drawn)
+    return CZ_FAIL(
+        CZ_EUSAGE,
+        "%s has no masked-LM head, which label words are scored by; `cloze pretrain` with "
+        "objective masked_lm and init: %s trains one",
+        m->o.init, m->o.init);
+  return cz_model_compute(m->model, (cz_precision)t->precision,
+                          t->residual_stream == CZ_STREAM_F32);
+}
+
+static cz_status keep_pretrained(cz_members *m) {
+  cz_device *d = m->o.device;
+  cz_params *p = m->model->params;
+  CZ_TRY(cz_device_alloc_for(d, &m->pretrained, cz_params_bytes(p), "the pretrained values"));
+  return d->copy(d, m->pretrained, p->values, cz_params_bytes(p));
+}
+
+static cz_status open_scorer(cz_members *m) {
+  const int64_t longest = (int64_t)m->o.examples->prompts->max_length;
+  const cz_scorer_options s = {.head = m->o.classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS,
+                               .classes = m->o.examples->classes,
+                               .words = m->width,
+                               .max_length = longest,
+                               .batch_tokens =
+                                   m->o.score_tokens > longest ? m->o.score_tokens : longest};
+  return cz_scorer_create(&m->scorer, m->model, &s);
+}
+
+/** Opens the model that OPTIONS name, which have what must outlive the members. CZ_EUSAGE for a
+ * model without the head that is wanted, and for patterns with several masks. The caller closes
+ * them. */
+cz_status cz_members_open(cz_members **m, const cz_members_options *options) {
+  cz_status st;
+  CZ_TRY(cz_alloc(m, 1, sizeof **m));
+  (*m)->o = *options;
+  cz_vocabulary_of(&(*m)->vocabulary, options->tokenizer);
+  CZ_GO(st, find_width(*m), fail);
+  CZ_GO(st, open_model(*m), fail);
+  CZ_GO(st, keep_pretrained(*m), fail);
+  CZ_GO(st, open_scorer(*m), fail);
+  if (options->held_out > 0 && !options->classifier)
+    CZ_GO(st,
+          cz_held_out_texts_open(&(*m)->held_out, (*m)->model, options->examples, &(*m)->vocabulary,
+                                 options->held_out, options->score_tokens),
+          fail);
+  return CZ_OK;
+fail:
+  cz_members_close(m);
+  return st;
+}
+
+/** Closes the members and frees their model; clears the pointer, accepts null. */
+void cz_members_close(cz_members **m) {
+  cz_members *x = *m;
+  if (!x) return;
+  cz_held_out_texts_close(&x->held_out);
+  cz_scorer_destroy(&x->scorer);
+  if (x->pretrained) cz_device_free(x->o.device, &x->pretrained, cz_params_bytes(x->model->params));
+  cz_model_destroy(&x->model);
+  cz_preparer_free(&x->preparer);
+  free(x->words);
+  free(x);
+  *m = NULL;
+}
+
+/** The model as the member that was computed last has left it. Borrowed. */
+const cz_model *cz_members_model(const cz_members *m) { return m->model; }
+
+/** The texts that the members score. Borrowed. */
+const cz_examples *cz_members_examples(const cz_members *m) { return m->o.examples; }
+
+static void use_pattern(cz_members *m, int32_t pattern) {
+  m->preparer.prompts = m->o.examples->prompts;
+  m->preparer.prompt = prompt_of(m, pattern);
+  m->preparer.config = &m->model->config;
+}
+
+/** Appends text I of SET under PATTERN to OUT, a list to train a member on. */
+cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
+                             const cz_text_set *set, size_t i, const cz_wanted *wanted) {
+  use_pattern(m, pattern);
+  return cz_prepare_text(&m->preparer, out, set, i, wanted);
+}
+
+/** SCORES [n, C] of SET's texts under PATTERN by the model as it stands. */
+cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const cz_text_set *set) {
+  cz_prepared inputs = {0};
+  cz_status st;
+  use_pattern(m, pattern);
+  if (!m->o.classifier) {
+    widen_words(m, prompt_of(m, pattern));
+    CZ_TRY(cz_scorer_words(m->scorer, m->words));
+  }
+  CZ_GO(st, cz_prepare_set(&m->preparer, &inputs, set), done);
+  st = cz_scorer_run(m->scorer, scores, &inputs);
+done:
+  cz_prepared_free(&inputs);
+  return st;
+}
+
+/* What a member's draws are keyed by: its place among all, and the run's seed. */
+static uint64_t seed_of(const cz_members *m, const cz_member_plan *p) {
+  const int32_t place[3] = {p->generation, p->pattern, p->repetition};
+  return cz_hash64(place, sizeof place, m->o.job.seed);
+}
+
+/* The bias of each label word starts without its class's offset (docs/pet.md 4). */
+static cz_status start_calibrated(cz_members *m, const double *offsets) {
+  const cz_params *p = m->model->params;
+  const cz_param *bias = m->model->heads.lm_bias;
+  double *x;
+  CZ_TRY(cz_alloc(&x, (size_t)bias->count, sizeof *x));
+  cz_status st = cz_device_read_real(p->device, x, bias->value, bias->count);
+  for (int64_t c = 0; c < m->o.examples->classes; c++)
+    for (int64_t w = 0; w < m->width; w++) {
+      const int32_t id = m->words[c * m->width + w];
+      if (id >= 0) x[id] -= offsets[c];
+    }
+  if (st == CZ_OK) st = cz_device_write_real(p->device, bias->value, x, bias->count);
+  free(x);
+  return st;
+}
+
+/* The model as it was opened, but for heads that it did not have: those are each member's own. */
+static cz_status reset(cz_members *m, const cz_member_plan *plan) {
+  cz_params *p = m->model->params;
+  cz_device *d = m->o.device;
+  CZ_TRY(d->copy(d, p->values, m->pretrained, cz_params_bytes(p)));
+  for (size_t i = 0; i < p->n; i++)
+    if (m->model->origins[i].heads & m->model->drawn)
+      CZ_TRY(cz_params_init_one(p, i, seed_of(m, plan)));
+  if (!m->o.classifier) widen_words(m, prompt_of(m, plan->pattern));
+  if (plan->offsets) CZ_TRY(start_calibrated(m, plan->offsets));
+  cz_params_values_written(p);
+  return CZ_OK;
+}
+
+/* The heads of a member's loss: classes, and with `lm` masked words. */
+static void set_heads(cz_loop_job *job, const cz_members *m) {
+  const bool lm = m->o.lm > 0;
+  job->heads[0] =
+      (cz_loop_head){.net = {.kind = m->o.classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS,
+                             .soft = m->o.soft,
+                             .temperature = m->o.temperature,
+                             .classes = m->o.examples->classes,
+                             .words = m->width},
+                     .weight = 1 - m->o.lm,
+                     .words = m->o.classifier ? NULL : m->words};
+  job->heads[1] = (cz_loop_head){.net = {.kind = CZ_NET_VOCABULARY}, .weight = m->o.lm};
+  job->n_heads = lm ? 2 : 1;
+}
+
+/* Where the training texts of a member come from. */
+typedef struct member_source {
+  cz_prepared unlabelled;
+  cz_masking masking;
+  cz_source parts[2], all;
+} member_source;
+
+static cz_status open_source(member_source *s, cz_members *m, const cz_member_plan *plan,
+                             const cz_loop_job *job) {
+  const int64_t labelled = job->batch.examples - (m->o.lm > 0 ? m->o.lm_examples : 0);
+  const cz_prepared_use of_labelled = {
+      .order = CZ_ORDER_DRAWN, .seed = job->seed, .together = labelled};
+  if (m->o.lm <= 0) return cz_source_prepared(&s->all, plan->train, &of_labelled);
+  s->masking = (cz_masking){.vocabulary = &m->vocabulary,
+                            .density = 0.15,
+                            .random = 0.1,
+                            .kept = 0.1,
+                            .fidelity = m->o.fidelity,
+                            .seed = job->seed};
+  const cz_prepared_use of_unlabelled = {.order = CZ_ORDER_DRAWN,
+                                         .seed = job->seed ^ cz_hash_text("unlabelled"),
+                                         .together = m->o.lm_examples,
+                                         .alter = cz_mask_example,
+                                         .alter_self = &s->masking};
+  /* of each shard as many as of the batch: a shard is the published code's micro-batch */
+  const int64_t counts[2] = {labelled / job->batch.shards, m->o.lm_examples / job->batch.shards};
+  use_pattern(m, plan->pattern);
+  CZ_TRY(cz_prepare_set(&m->preparer, &s->unlabelled, &m->o.examples->d));
+  CZ_TRY(cz_source_prepared(&s->parts[0], plan->train, &of_labelled));
+  CZ_TRY(cz_source_prepared(&s->parts[1], &s->unlabelled, &of_unlabelled));
+  CZ_TRY(cz_source_interleave(&s->all, s->parts, counts, 2));
+  memset(s->parts, 0, sizeof s->parts); /* the whole owns them now */
+  return CZ_OK;
+}
+
+static void close_source(member_source *s) {
+  cz_source_destroy(&s->all);
+  cz_source_destroy(&s->parts[0]);
+  cz_source_destroy(&s->parts[1]);
+  cz_prepared_free(&s->unlabelled);
+}
+
+static cz_status train(cz_members *m, const cz_member_plan *plan, const char *folder) {
+  cz_loop_job job = m->o.job;
+  cz_loop_result result;
+  member_source source = {0};
+  char what[64];
+  snprintf(what, sizeof what, "g%d p%d r%d", plan->generation, plan->pattern, plan->repetition);
+  job.what = what;
+  job.folder = folder;
+  job.comm = m->o.comm;
+  job.model = m->model;
+  job.layout = CZ_LAYOUT_TOKENS;
+  job.seed = seed_of(m, plan);
+  job.batch.max_inputs = (int64_t)m->o.examples->prompts->max_length;
+  job.batch.soft_classes = m->o.soft ? m->o.examples->classes : 0;
+  job.examples = (int64_t)plan->train->count;
+  job.transient = true;
+  set_heads(&job, m);
+  cz_status st = open_source(&source, m, plan, &job);
+  job.source = &source.all;
+  if (st == CZ_OK) st = cz_loop_run(&result, &job);
+  close_source(&source);
+  return st;
+}
+
+static cz_status score_all(cz_members *m, cz_member_scores *r, const cz_member_plan *plan) {
+  const cz_examples *e = m->o.examples;
+  if (e->t.n) CZ_TRY(cz_members_score(m, r->t, plan->pattern, &e->t));
+  if (e->d.n) CZ_TRY(cz_members_score(m, r->d, plan->pattern, &e->d));
+  return e->test.n ? cz_members_score(m, r->test, plan->pattern, &e->test) : CZ_OK;
+}
+
+static cz_status held_out_loss(double *loss, const cz_members *m) {
+  return m->held_out ? cz_held_out_texts_loss(loss, m->held_out) : CZ_OK;
+}
+
+/* From the pretrained weights to the scores of the member, in memory. */
+static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_plan *plan,
+                         const char *folder) {
+  const cz_examples *e = m->o.examples;
+  CZ_TRY(reset(m, plan));
+  CZ_TRY(cz_member_scores_create(r, e));
+  if (e->t.n && !m->o.classifier) {
+    CZ_TRY(cz_members_score(m, r->t, plan->pattern, &e->t));
+    r->before_training = cz_member_accuracy(r->t, e->t.labels, e->t.n, e->classes);
+  }
+  CZ_TRY(held_out_loss(&r->held_out_before, m));
+  if (plan->train) CZ_TRY(train(m, plan, folder));
+  CZ_TRY(held_out_loss(&r->held_out_after, m));
+  return score_all(m, r, plan);
+}
+
+/* The trained model, with the labels as the names of its classes. */
+static cz_status save_model(cz_members *m, const char *folder) {
+  const cz_examples *e = m->o.examples;
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "model"));
+  if (m->o.classifier)
+    CZ_TRY(cz_model_set_labels(m->model, e->file->labels, (int64_t)e->file->n_labels));
+  return cz_hf_save(m->model, path);
+}
+
+/** Computes the member PLAN and leaves it in FOLDER, which is made; one that is killed goes on from
+ * its last checkpoint. The model is then as the member left it. Collective over the options'
+ * communicator, whose first rank writes. */
+cz_status cz_members_run(cz_members *m, const cz_member_plan *plan, const char *folder) {
+  cz_member_scores r = {0};
+  cz_status st;
+  CZ_GO(st, cz_fs_make_dirs(folder), done);
+  CZ_GO(st, compute(m, &r, plan, folder), done);
+  if (m->o.comm->rank != 0) goto done;
+  if (m->o.keep_model) CZ_GO(st, save_model(m, folder), done);
+  CZ_GO(st, cz_member_scores_write(&r, m->o.examples, folder), done);
+  st = cz_checkpoint_remove(folder);
+done:
+  cz_member_scores_free(&r);
+  return st;
+}

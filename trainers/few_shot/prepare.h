@@ -1,0 +1,31 @@
+/* Texts of a set as the inputs of a model: under a pattern, with the mask as the row that the head
+ * of classes reads, or as they stand, with the token that the family's classifier reads. */
+#ifndef CZ_FEW_SHOT_PREPARE_H
+#define CZ_FEW_SHOT_PREPARE_H
+
+#include "data/prepared.h"
+#include "few_shot/examples.h"
+#include "nn/net.h"
+
+/* What a text is to say: its class, or how likely each is. */
+typedef struct cz_wanted {
+  int32_t label;      /* negative: none */
+  const double *soft; /* [C], or null */
+} cz_wanted;
+
+/* Makes inputs, one at a time, and counts what was cut. Zero-initialise but for what it borrows. */
+typedef struct cz_preparer {
+  const cz_prompts *prompts;
+  const cz_prompt *prompt;       /* one of theirs */
+  const cz_model_config *config; /* of the model that will read them */
+  cz_prompt_input input;
+  cz_example example;
+  size_t cut_texts, cut_tokens;
+} cz_preparer;
+
+CZ_MUST cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set,
+                                  size_t i, const cz_wanted *wanted);
+CZ_MUST cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *set);
+void cz_preparer_free(cz_preparer *p);
+
+#endif

@@ -1,0 +1,53 @@
+#include "few_shot/task_view.h"
+
+#include <string.h>
+
+/* A classification by texts alone. */
+static const cz_task_row row = {.name = "few_shot",
+                                .help = "texts of a pattern file",
+                                .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
+                                .comparison = CZ_COMPARE_LABEL,
+                                .baseline = CZ_BASELINE_MAJORITY};
+
+/* The fields of a record, one after another. */
+static cz_status join(const char **out, cz_arena *arena, const cz_record *record, size_t n) {
+  size_t length = 0;
+  char *text;
+  for (size_t i = 0; i < n; i++) length += strlen(record->fields[i]) + 1;
+  CZ_TRY(cz_arena_alloc(arena, &text, length + 1, 1));
+  for (size_t i = 0; i < n; i++) {
+    if (i) strcat(text, " ");
+    strcat(text, record->fields[i]);
+  }
+  *out = text;
+  return CZ_OK;
+}
+
+/** TEXTS, of E, as records with the names of its labels. E must outlive the set, which the caller
+ * destroys. */
+cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_set *texts) {
+  const cz_task_config none = {0};
+  cz_status st;
+  CZ_TRY(cz_task_describe(set, &row, &none));
+  cz_task_set *s = *set;
+  s->path = texts->path;
+  s->labels = e->file->labels;
+  s->n_labels = e->classes;
+  CZ_GO(st, cz_grow(&s->records, &s->cap, texts->n, sizeof *s->records), fail);
+  for (size_t i = 0; i < texts->n; i++) {
+    cz_task_record *r = &s->records[i];
+    *r = (cz_task_record){.label = texts->labels[i], .group = (int64_t)i, .targets = ""};
+    CZ_GO(st, join(&r->inputs, s->arena, texts->records[i], e->file->n_fields), fail);
+    r->source = r->inputs;
+    r->unknown = r->label < 0;
+    if (r->unknown) continue;
+    r->targets = e->file->labels[r->label];
+    r->answers = &e->file->labels[r->label];
+    r->n_answers = 1;
+  }
+  s->n = texts->n;
+  return CZ_OK;
+fail:
+  cz_task_set_destroy(set);
+  return st;
+}

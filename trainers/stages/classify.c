@@ -1,0 +1,336 @@
+/* The kind of stage `classify`: from a few labelled texts to classes, by the key `strategy`.
+ *
+ *   tuning_free   prompts, the model as it is
+ *   pet           prompts, the model tuned under each: PET's ensemble (Schick and Schuetze 2021),
+ * and with `from` a generation of iPET finetune      no prompt: the classification head on the text
+ * as it stands
+ *
+ * Its members lie in FOLDER/members (few_shot/member.h); what they say together is in
+ * FOLDER/logits.h5 and, judged on the test set, in the result. */
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/number.h"
+#include "ensemble/calibrate.h"
+#include "few_shot/generation.h"
+#include "stages/few_shot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum strategy { TUNING_FREE, PET, FINETUNE } strategy;
+
+static const char *const strategy_names[] = {"tuning_free", "pet", "finetune", NULL};
+
+typedef struct classify_keys {
+  int strategy, weights, calibrate, balance, fidelity;
+  bool calibrated_start;
+  const char *patterns, *from;
+  int64_t repetitions, lm_examples, held_out, score_tokens;
+  int64_t generations, target, first, likely;
+  double lm, scale, share;
+} classify_keys;
+
+static const cz_key_spec section_keys[] = {
+    CZ_KEY(classify_keys, strategy, ENUM, .fallback = "pet", .choices = strategy_names,
+           .help = "prompts on the model as it is, prompts on a model tuned under each (PET), or "
+                   "the classification head without a prompt"),
+    CZ_KEY(classify_keys, patterns, TEXT, .fallback = "",
+           .help = "numbers of the pattern file's patterns, comma-separated, from 0; empty: all"),
+    CZ_KEY(classify_keys, repetitions, INT, .fallback = "3", .min = 1, .max = 1000,
+           .help = "models for each pattern, or in all without one"),
+    CZ_KEY(classify_keys, from, TEXT, .fallback = "",
+           .help = "iPET: the stage of the generation before, `$STAGE`; its members label texts "
+                   "of D for these"),
+    CZ_KEY(classify_keys, lm, REAL, .fallback = "0", .min = 0, .max = 0.999,
+           .help = "alpha: the loss is (1 - alpha) times that of the labels and alpha times masked "
+                   "language modelling of D under the pattern"),
+    CZ_KEY(classify_keys, lm_examples, INT, .fallback = "12", .min = 1, .max = 1 << 20,
+           .unit = "texts", .help = "of batch.examples those of D, with lm above 0"),
+    CZ_KEY(classify_keys, weights, ENUM, .fallback = "weighted", .choices = cz_weighting_names,
+           .help = "members count alike, or as the accuracy of their pattern on T before training"),
+    CZ_KEY(classify_keys, calibrate, ENUM, .fallback = "none", .choices = cz_calibrate_names,
+           .help = "subtract from each label's score its mean over D, or what texts without "
+                   "content get, before training"),
+    CZ_KEY(classify_keys, calibrated_start, BOOL, .fallback = "false",
+           .help = "members start with the label words' biases less these offsets"),
+    CZ_KEY(classify_keys, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
+           .help = "where paper and published code disagree (docs/pet.md 3)"),
+    CZ_KEY(classify_keys, scale, REAL, .fallback = "5", .min = 1.01, .max = 1000,
+           .help = "iPET: each generation's sets are so many times larger"),
+    CZ_KEY(classify_keys, share, REAL, .fallback = "0.25", .min = 1e-6, .max = 1,
+           .help = "iPET: the part of the other members that label for one"),
+    CZ_KEY(classify_keys, target, INT, .fallback = "1000", .min = 1, .max = 1e9, .unit = "texts",
+           .help = "iPET: no generation's set is larger but the last one's"),
+    CZ_KEY(classify_keys, first, INT, .fallback = "10", .min = 1, .max = 1e9, .unit = "texts",
+           .help = "iPET without T: the set of the first generation"),
+    CZ_KEY(classify_keys, likely, INT, .fallback = "100", .min = 0, .max = 1e9, .unit = "texts",
+           .help = "iPET without T: the first generation draws each label's texts from so many "
+                   "that fit it best"),
+    CZ_KEY(classify_keys, balance, ENUM, .fallback = "ratio", .choices = cz_balance_names,
+           .help = "iPET: new texts keep T's ratio of labels, or are as many of each"),
+    CZ_KEY(classify_keys, held_out, INT, .fallback = "200", .min = 0, .max = 1e9, .unit = "texts",
+           .help = "texts of the test set whose masked-LM loss is taken before and after training: "
+                   "what a member forgets"),
+    CZ_KEY(classify_keys, score_tokens, INT, .fallback = "4096", .min = 1, .max = 1 << 24,
+           .unit = "tokens", .help = "tokens that are scored at once"),
+};
+const cz_section cz_classify_section =
+    CZ_SECTION("classify", "How a few labelled texts become a classifier.", section_keys);
+
+/* A stage's configuration and what it works on. */
+typedef struct classifying {
+  classify_keys keys;
+  cz_few_shot f;
+  cz_members *members;
+  cz_member_plan *plans;
+  size_t n;
+  int32_t generation;
+  cz_ipet ipet;
+  cz_member_plan *earlier; /* of the generation before */
+  cz_generation before;
+  double *offsets; /* [patterns of the file, C] */
+} classifying;
+
+static bool uses_prompts(const classifying *c) { return c->keys.strategy != FINETUNE; }
+static bool is_trained(const classifying *c) { return c->keys.strategy != TUNING_FREE; }
+
+static cz_status bind(classifying *c, const cz_recipe *recipe, uint64_t config_hash) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
+  CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));
+  CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, is_trained(c)));
+  const classify_keys *k = &c->keys;
+  const cz_batch_plan *b = &c->f.job.batch;
+  if (k->lm > 0 && !uses_prompts(c))
+    return cz_config_error(node, "lm: the masked-LM loss belongs to strategy pet; a classification "
+                                 "head stands on no masked-LM model");
+  if (k->lm > 0 && is_trained(c) && (k->lm_examples >= b->examples || k->lm_examples % b->shards))
+    return cz_config_error(
+        node,
+        "lm_examples %lld: of batch.examples %lld some must be left for labelled "
+        "texts, and batch.shards %lld must divide it",
+        (long long)k->lm_examples, (long long)b->examples, (long long)b->shards);
+  if (*k->from && k->strategy != PET)
+    return cz_config_error(node, "from: generations are those of strategy pet");
+  return CZ_OK;
+}
+
+/* The patterns that the key names, or all. */
+static cz_status list_patterns(int32_t **list, size_t *n, const classifying *c,
+                               const cz_recipe *recipe) {
+  const size_t all = c->f.examples->file->n_patterns;
+  const char *at = c->keys.patterns;
+  CZ_TRY(cz_alloc(list, all, sizeof **list));
+  for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
+  while (*at) {
+    int64_t number;
+    char text[32];
+    size_t length = strcspn(at, ",");
+    snprintf(text, sizeof text, "%.*s", (int)(length < 31 ? length : 31), at);
+    bool good = cz_parse_int(text, &number) == CZ_OK && number >= 0 && (size_t)number < all &&
+                (*n == 0 || number > (*list)[*n - 1]);
+    if (!good)
+      return cz_config_error(cz_config_get(recipe->node, cz_classify_section.name),
+                             "patterns: '%s' is not one of the %zu patterns of %s, from 0, in "
+                             "ascending order",
+                             c->keys.patterns, all, c->f.examples->file->path);
+    (*list)[(*n)++] = (int32_t)number;
+    at += length + (at[length] == ',');
+  }
+  return CZ_OK;
+}
+
+/* Members in ascending order of pattern and repetition. */
+static cz_status make_plans(classifying *c, const cz_recipe *recipe) {
+  int32_t *patterns = NULL, plain = -1;
+  size_t n = 1, at = 0;
+  const size_t repetitions = is_trained(c) ? (size_t)c->keys.repetitions : 1;
+  cz_status st = CZ_OK;
+  if (uses_prompts(c)) CZ_GO(st, list_patterns(&patterns, &n, c, recipe), done);
+  CZ_GO(st, cz_alloc(&c->plans, n * repetitions, sizeof *c->plans), done);
+  for (size_t p = 0; p < n; p++)
+    for (size_t r = 0; r < repetitions; r++)
+      c->plans[at++] = (cz_member_plan){.pattern = patterns ? patterns[p] : plain,
+                                        .repetition = (int32_t)r,
+                                        .generation = c->generation};
+  c->n = at;
+done:
+  free(patterns);
+  return st;
+}
+
+/* There is no accuracy on T to weigh by without T, nor without prompts. */
+static cz_weighting weighting_of(const classifying *c) {
+  return c->f.examples->t.n && uses_prompts(c) ? (cz_weighting)c->keys.weights : CZ_WEIGHT_UNIFORM;
+}
+
+/* The generation before this one, where `from` names it. */
+static cz_status read_before(classifying *c, const cz_recipe *recipe) {
+  const classify_keys *k = &c->keys;
+  size_t n;
+  if (!*k->from) return CZ_OK;
+  c->ipet = (cz_ipet){.fidelity = (cz_fidelity)k->fidelity,
+                      .weighting = weighting_of(c),
+                      .balance = (cz_balance)k->balance,
+                      .scale = k->scale,
+                      .share = k->share,
+                      .target = k->target,
+                      .first = k->first,
+                      .likely = k->likely,
+                      .seed = recipe->seed};
+  CZ_TRY(cz_ipet_check(&c->ipet));
+  CZ_TRY(cz_generation_noted(k->from, &c->generation, &c->earlier, &n));
+  c->generation++;
+  return cz_generation_read(&c->before, c->f.examples, k->from, c->earlier, n);
+}
+
+/* The place of a member among those of the generation before, which it does not learn from. */
+static size_t place_before(const classifying *c, const cz_member_plan *p) {
+  size_t i = 0;
+  while (i < c->before.n &&
+         (c->earlier[i].pattern != p->pattern || c->earlier[i].repetition != p->repetition))
+    i++;
+  return i;
+}
+
+/* cz_member_list.train_of */
+static cz_status train_of(void *self, cz_prepared *out, size_t i) {
+  classifying *c = self;
+  const cz_examples *e = c->f.examples;
+  const cz_member_plan *p = &c->plans[i];
+  if (*c->keys.from)
+    return cz_generation_texts(out, c->members, &c->ipet, &c->before, place_before(c, p),
+                               c->generation, p->pattern);
+  for (size_t k = 0; k < e->t.n; k++)
+    CZ_TRY(cz_members_prepare(c->members, out, p->pattern, &e->t, k,
+                              &(cz_wanted){.label = e->t.labels[k]}));
+  return CZ_OK;
+}
+
+/* How the untrained model scores a pattern's labels whatever the text is. */
+static cz_status find_offsets(classifying *c) {
+  const cz_examples *e = c->f.examples;
+  const cz_calibrate kind = (cz_calibrate)c->keys.calibrate;
+  const size_t C = (size_t)e->classes;
+  cz_text_set nothing = {0};
+  cz_status st = CZ_OK;
+  bool few = false;
+  if (kind == CZ_CALIBRATE_NONE || !uses_prompts(c)) return CZ_OK;
+  if (kind == CZ_CALIBRATE_CONTENT_FREE)
+    CZ_GO(st, cz_examples_without_content(&nothing, e, cz_content_free_texts), done);
+  const cz_text_set *texts = kind == CZ_CALIBRATE_CONTENT_FREE ? &nothing : &e->d;
+  if (!texts->n)
+    CZ_GO(st,
+          CZ_FAIL(CZ_EUSAGE, "calibrate: unlabeled_mean wants unlabelled texts, and D is empty"),
+          done);
+  float *scores;
+  CZ_GO(st, cz_alloc(&c->offsets, e->file->n_patterns * C, sizeof *c->offsets), done);
+  CZ_GO(st, cz_alloc(&scores, texts->n * C, sizeof *scores), done);
+  for (size_t i = 0; i < c->n && st == CZ_OK; i++) {
+    const int32_t pattern = c->plans[i].pattern;
+    if (i && c->plans[i - 1].pattern == pattern) continue;
+    st = cz_members_score(c->members, scores, pattern, texts);
+    if (st == CZ_OK)
+      st = cz_calibrate_offsets(c->offsets + (size_t)pattern * C, &few, kind, scores, texts->n,
+                                e->classes);
+  }
+  free(scores);
+  if (st == CZ_OK && few)
+    cz_warn("classify: calibrated on %zu unlabelled texts; the mean of fewer than %d is noise",
+            texts->n, CZ_CALIBRATE_TEXTS);
+done:
+  cz_prompt_texts_destroy(&nothing.texts);
+  return st;
+}
+
+static cz_status compute(classifying *c, cz_session *s, const char *folder) {
+  cz_member_list list = {
+      .folder = folder, .plans = c->plans, .n = c->n, .train_of = train_of, .self = c};
+  const bool start = c->keys.calibrated_start && c->offsets;
+  if (!is_trained(c)) list.train_of = NULL;
+  for (size_t i = 0; start && i < c->n; i++)
+    c->plans[i].offsets = c->offsets + c->plans[i].pattern * c->f.examples->classes;
+  if (s->comm->rank == 0) CZ_TRY(cz_generation_note(folder, c->generation, c->plans, c->n));
+  return cz_members_compute(c->members, &list);
+}
+
+/* Says, once, what the stage is about to do with how much. */
+static void say_sizes(const classifying *c) {
+  const cz_examples *e = c->f.examples;
+  cz_log("classify: %s, %zu members; T %zu texts, D %zu, test %zu; %d labels",
+         strategy_names[c->keys.strategy], c->n, e->t.n, e->d.n, e->test.n, (int)e->classes);
+}
+
+static void close(classifying *c) {
+  free(c->plans);
+  free(c->earlier);
+  free(c->offsets);
+  cz_generation_free(&c->before);
+  cz_members_close(&c->members);
+  cz_few_shot_close(&c->f);
+}
+
+static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
+  classifying c = {0};
+  cz_generation now = {0};
+  cz_status st;
+  CZ_GO(st, bind(&c, recipe, out->config_hash), done);
+  CZ_GO(st, cz_few_shot_open(&c.f, recipe, s), done);
+  CZ_GO(st, read_before(&c, recipe), done);
+  CZ_GO(st, make_plans(&c, recipe), done);
+  cz_members_options o = cz_few_shot_members(&c.f, s);
+  o.classifier = !uses_prompts(&c);
+  o.lm = is_trained(&c) ? c.keys.lm : 0;
+  o.lm_examples = c.keys.lm_examples;
+  o.held_out = is_trained(&c) ? c.keys.held_out : 0;
+  o.score_tokens = c.keys.score_tokens;
+  o.fidelity = (cz_fidelity)c.keys.fidelity;
+  CZ_GO(st, cz_members_open(&c.members, &o), done);
+  say_sizes(&c);
+  CZ_GO(st, find_offsets(&c), done);
+  CZ_GO(st, compute(&c, s, out->folder), done);
+  if (s->comm->rank != 0) goto done;
+  CZ_GO(st, cz_generation_read(&now, c.f.examples, out->folder, c.plans, c.n), done);
+  const cz_ensemble_report report = {.name = "ensemble",
+                                     .weighting = weighting_of(&c),
+                                     .fidelity = (cz_fidelity)c.keys.fidelity,
+                                     .generation = c.generation,
+                                     .plans = c.plans,
+                                     .offsets = is_trained(&c) ? NULL : c.offsets};
+  st = cz_ensemble_write(out, &now, &report);
+done:
+  cz_generation_free(&now);
+  close(&c);
+  return st;
+}
+
+static cz_status check(cz_check *check, const cz_recipe *recipe) {
+  classifying c = {0};
+  CZ_TRY(bind(&c, recipe, 0));
+  CZ_TRY(cz_few_shot_check(check, recipe, &c.f, is_trained(&c)));
+  CZ_TRY(cz_few_shot_results(check, "ensemble"));
+  return c.keys.strategy == TUNING_FREE && c.keys.calibrate != CZ_CALIBRATE_NONE
+             ? cz_few_shot_results(check, "calibrated")
+             : CZ_OK;
+}
+
+static const cz_stage_part *const parts[] = {&cz_part_init,
+                                             &cz_part_examples,
+                                             &cz_part_classify,
+                                             &cz_part_batch,
+                                             &cz_part_optimizer,
+                                             &cz_part_train,
+                                             NULL};
+
+const cz_stage_kind cz_stage_row_classify = {
+    .name = "classify",
+    .help = "a classifier from a few labelled texts: prompts, PET, iPET, or fine-tuning",
+    .usage = CZ_STAGE_USAGE("classify",
+                            "Classifies texts from a few labelled ones and a pattern file, with a "
+                            "pretrained model (init: FOLDER): by prompts on the model as it is, by "
+                            "PET's ensemble of models tuned under prompts, or without a prompt.\n"),
+    .parts = parts,
+    .leaves = CZ_LEAVES_PREDICTIONS,
+    .check = check,
+    .run = run};

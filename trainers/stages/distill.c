@@ -1,0 +1,167 @@
+/* The kind of stage `distill`: one classifier from what an ensemble says of unlabelled texts
+ * (Schick and Schuetze 2021, section 3.3): the classification head on the text as it stands,
+ * trained on D with softmax(scores / temperature) as targets. */
+#include "base/fs.h"
+#include "base/log.h"
+#include "stages/few_shot.h"
+#include "stages/student.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct distill_keys {
+  const char *from;
+  double temperature;
+  int64_t repetitions, score_tokens;
+} distill_keys;
+
+static const cz_key_spec section_keys[] = {
+    CZ_KEY(distill_keys, from, TEXT,
+           .help = "the stage whose ensemble teaches, `$STAGE`, or the folder of one"),
+    CZ_KEY(distill_keys, temperature, REAL, .fallback = "2", .min = 1e-3, .max = 1e3,
+           .help = "of the targets and of the loss"),
+    CZ_KEY(distill_keys, repetitions, INT, .fallback = "1", .min = 1, .max = 1000,
+           .help = "classifiers; the first is kept, all are averaged in the scores"),
+    CZ_KEY(distill_keys, score_tokens, INT, .fallback = "4096", .min = 1, .max = 1 << 24,
+           .unit = "tokens", .help = "tokens that are scored at once"),
+};
+const cz_section cz_distill_section =
+    CZ_SECTION("distill", "How an ensemble becomes one classifier.", section_keys);
+
+static const char result_name[] = "student";
+
+typedef struct distilling {
+  distill_keys keys;
+  cz_few_shot f;
+  cz_members *members;
+  cz_member_plan *plans;
+  double *targets; /* [n of D, C] */
+} distilling;
+
+static cz_status bind(distilling *d, const cz_recipe *recipe, uint64_t config_hash) {
+  CZ_TRY(cz_recipe_section(recipe, &cz_distill_section, &d->keys));
+  return cz_few_shot_bind(&d->f, recipe, "distill", config_hash, true);
+}
+
+/* What the teachers say of D. */
+static cz_status read_targets(distilling *d) {
+  const cz_examples *e = d->f.examples;
+  const size_t n = e->d.n * (size_t)e->classes;
+  cz_member_scores s;
+  double *scores = NULL;
+  cz_status st = cz_member_scores_read(&s, e, d->keys.from);
+  if (st == CZ_OK && !e->d.n)
+    st = CZ_FAIL(CZ_EUSAGE, "distill: D is empty: a student learns from unlabelled texts alone");
+  CZ_GO(st, st, done);
+  CZ_GO(st, cz_alloc(&scores, n, sizeof *scores), done);
+  CZ_GO(st, cz_alloc(&d->targets, n, sizeof *d->targets), done);
+  for (size_t i = 0; i < n; i++) scores[i] = s.d[i];
+  cz_scores_softmax(d->targets, scores, e->d.n, e->classes, d->keys.temperature);
+done:
+  free(scores);
+  cz_member_scores_free(&s);
+  return st;
+}
+
+/* cz_member_list.train_of */
+static cz_status train_of(void *self, cz_prepared *out, size_t i) {
+  const distilling *d = self;
+  const cz_examples *e = d->f.examples;
+  out->soft_classes = e->classes;
+  for (size_t k = 0; k < e->d.n; k++)
+    CZ_TRY(
+        cz_members_prepare(d->members, out, -1, &e->d, k,
+                           &(cz_wanted){.label = -1, .soft = d->targets + k * (size_t)e->classes}));
+  return CZ_OK;
+}
+
+static cz_status make_plans(distilling *d) {
+  const size_t n = (size_t)d->keys.repetitions;
+  CZ_TRY(cz_alloc(&d->plans, n, sizeof *d->plans));
+  for (size_t i = 0; i < n; i++)
+    d->plans[i] = (cz_member_plan){.pattern = -1, .repetition = (int32_t)i};
+  return CZ_OK;
+}
+
+/* The first classifier's model becomes the stage's; a run that was killed in between has it there
+ * already. */
+static cz_status take_model(char *to, size_t n, const distilling *d, const char *folder) {
+  char member[4096], from[4096];
+  CZ_TRY(cz_member_folder(member, sizeof member, folder, &d->plans[0]));
+  CZ_TRY(cz_fs_join(from, sizeof from, member, "model"));
+  CZ_TRY(cz_fs_join(to, n, folder, "model"));
+  if (!cz_fs_exists(from)) return CZ_OK;
+  return rename(from, to) ? CZ_FAIL(CZ_EIO, "%s can't become %s", from, to) : CZ_OK;
+}
+
+static cz_status report(distilling *d, cz_stage_output *out) {
+  const size_t n = (size_t)d->keys.repetitions;
+  cz_generation g = {0};
+  char model[4096];
+  const cz_ensemble_report how = {.name = result_name, .plans = d->plans};
+  cz_status st = cz_generation_read(&g, d->f.examples, out->folder, d->plans, n);
+  if (st == CZ_OK) st = cz_ensemble_write(out, &g, &how);
+  if (st == CZ_OK) st = take_model(model, sizeof model, d, out->folder);
+  if (st == CZ_OK) st = cz_student_complete(model, &d->f, out, result_name, d->keys.from);
+  cz_generation_free(&g);
+  return st;
+}
+
+static cz_status compute(distilling *d, cz_session *s, const char *folder) {
+  cz_members_options o = cz_few_shot_members(&d->f, s);
+  const cz_member_list list = {.folder = folder,
+                               .plans = d->plans,
+                               .n = (size_t)d->keys.repetitions,
+                               .train_of = train_of,
+                               .self = d};
+  o.classifier = o.soft = o.keep_model = true;
+  o.temperature = d->keys.temperature;
+  o.score_tokens = d->keys.score_tokens;
+  CZ_TRY(cz_members_open(&d->members, &o));
+  return cz_members_compute(d->members, &list);
+}
+
+static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
+  distilling d = {0};
+  cz_status st;
+  CZ_GO(st, bind(&d, recipe, out->config_hash), done);
+  CZ_GO(st, cz_few_shot_open(&d.f, recipe, s), done);
+  CZ_GO(st, read_targets(&d), done);
+  CZ_GO(st, make_plans(&d), done);
+  cz_log("distill: D %zu texts, test %zu; %d labels", d.f.examples->d.n, d.f.examples->test.n,
+         (int)d.f.examples->classes);
+  CZ_GO(st, compute(&d, s, out->folder), done);
+  if (s->comm->rank == 0) st = report(&d, out);
+done:
+  free(d.plans);
+  free(d.targets);
+  cz_members_close(&d.members);
+  cz_few_shot_close(&d.f);
+  return st;
+}
+
+static cz_status check(cz_check *check, const cz_recipe *recipe) {
+  distilling d = {0};
+  CZ_TRY(bind(&d, recipe, 0));
+  CZ_TRY(cz_few_shot_check(check, recipe, &d.f, true));
+  return cz_few_shot_results(check, result_name);
+}
+
+static const cz_stage_part *const parts[] = {&cz_part_init,
+                                             &cz_part_examples,
+                                             &cz_part_distill,
+                                             &cz_part_batch,
+                                             &cz_part_optimizer,
+                                             &cz_part_train,
+                                             NULL};
+
+const cz_stage_kind cz_stage_row_distill = {
+    .name = "distill",
+    .help = "one classifier from what an ensemble says of unlabelled texts",
+    .usage = CZ_STAGE_USAGE("distill",
+                            "Trains a classifier (init: FOLDER, a pretrained model) on what the "
+                            "ensemble of a classify stage says of unlabelled texts.\n"),
+    .parts = parts,
+    .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_PREDICTIONS,
+    .check = check,
+    .run = run};

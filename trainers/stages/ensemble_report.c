@@ -1,0 +1,224 @@
+/* What a stage leaves of its members together. */
+#include "base/fs.h"
+#include "base/log.h"
+#include "ensemble/agreement.h"
+#include "ensemble/calibrate.h"
+#include "few_shot/summary.h"
+#include "few_shot/task_view.h"
+#include "stages/few_shot.h"
+#include "stages/scoring.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Members' scores as one, on each set. */
+typedef struct together {
+  const cz_generation *g;
+  const cz_ensemble_report *report;
+  double *weights; /* [members] */
+} together;
+
+static cz_status find_weights(together *t) {
+  const cz_ensemble e = cz_generation_on(t->g, &t->g->examples->t);
+  bool even = false;
+  CZ_TRY(cz_alloc(&t->weights, t->g->n, sizeof *t->weights));
+  CZ_TRY(
+      cz_ensemble_weights(t->weights, &even, &e, NULL, t->report->weighting, t->report->fidelity));
+  if (even) cz_warn("no pattern was right on any text of T; members count alike");
+  return CZ_OK;
+}
+
+/* MEAN [n, C] over the members' scores of SET. */
+static cz_status mean_on(double **mean, const together *t, const cz_text_set *set) {
+  const cz_ensemble e = cz_generation_on(t->g, set);
+  *mean = NULL;
+  if (!set->n) return CZ_OK;
+  CZ_TRY(cz_alloc(mean, set->n * (size_t)e.classes, sizeof **mean));
+  cz_ensemble_mean(*mean, &e, t->weights);
+  return CZ_OK;
+}
+
+static cz_status to_floats(float *to, const together *t, const cz_text_set *set) {
+  double *mean;
+  CZ_TRY(mean_on(&mean, t, set));
+  for (size_t i = 0; i < set->n * (size_t)t->g->examples->classes; i++) to[i] = (float)mean[i];
+  free(mean);
+  return CZ_OK;
+}
+
+/* logits.h5 of the stage's folder: what a student learns from. */
+static cz_status write_scores(const together *t, const char *folder) {
+  const cz_examples *e = t->g->examples;
+  cz_member_scores s;
+  cz_status st;
+  CZ_GO(st, cz_member_scores_create(&s, e), done);
+  CZ_GO(st, to_floats(s.t, t, &e->t), done);
+  CZ_GO(st, to_floats(s.d, t, &e->d), done);
+  CZ_GO(st, to_floats(s.test, t, &e->test), done);
+  st = cz_member_scores_write(&s, e, folder);
+done:
+  cz_member_scores_free(&s);
+  return st;
+}
+
+/* Of T, or without T, where there is nothing to count, of one text of each label. */
+static cz_status training_view(cz_task_set **set, const cz_examples *e) {
+  CZ_TRY(cz_task_view(set, e, &e->t));
+  cz_task_set *s = *set;
+  if (s->n) return CZ_OK;
+  cz_status st = cz_grow(&s->records, &s->cap, (size_t)e->classes, sizeof *s->records);
+  for (int32_t c = 0; c < e->classes && st == CZ_OK; c++)
+    s->records[s->n++] = (cz_task_record){.label = c,
+                                          .inputs = "",
+                                          .source = "",
+                                          .targets = e->file->labels[c],
+                                          .answers = &e->file->labels[c],
+                                          .n_answers = 1};
+  if (st != CZ_OK) cz_task_set_destroy(set);
+  return st;
+}
+
+/* The answers P [n, C] as those of a task: scored beside the simple programs, written down. */
+static cz_status score(json_t *metrics, const char *name, const char *folder, const cz_examples *e,
+                       const double *p) {
+  cz_task_set *train = NULL, *test = NULL;
+  const char **outputs = NULL;
+  bool *cut = NULL;
+  cz_status st;
+  CZ_GO(st, training_view(&train, e), done);
+  CZ_GO(st, cz_task_view(&test, e, &e->test), done);
+  CZ_GO(st, cz_alloc(&outputs, test->n, sizeof *outputs), done);
+  CZ_GO(st, cz_alloc(&cut, test->n, sizeof *cut), done);
+  for (size_t i = 0; i < test->n; i++)
+    outputs[i] = e->file->labels[cz_scores_label(p + i * (size_t)e->classes, e->classes)];
+  const cz_scored scored = {
+      .label = name, .train = train, .set = test, .outputs = outputs, .cut = cut};
+  st = cz_scoring_write(metrics, folder, &scored);
+done:
+  free(outputs);
+  free(cut);
+  cz_task_set_destroy(&train);
+  cz_task_set_destroy(&test);
+  return st;
+}
+
+/* Judges MEAN [n, C], the scores of the test set, as NAME. */
+static cz_status judge(cz_stage_output *out, const char *name, const cz_examples *e,
+                       const double *mean) {
+  double *p;
+  CZ_TRY(cz_alloc(&p, e->test.n * (size_t)e->classes, sizeof *p));
+  cz_scores_softmax(p, mean, e->test.n, e->classes, 1);
+  cz_status st = CZ_OK;
+  if (e->test.labelled)
+    st = score(out->metrics, name, out->folder, e, p);
+  else
+    st = cz_json_set(out->metrics, name, json_object());
+  if (st == CZ_OK) st = cz_summary_judged(json_object_get(out->metrics, name), e, &e->test, p);
+  free(p);
+  return st;
+}
+
+static cz_status judge_ensemble(cz_stage_output *out, const together *t) {
+  const cz_examples *e = t->g->examples;
+  double *mean;
+  CZ_TRY(mean_on(&mean, t, &e->test));
+  cz_status st = mean ? judge(out, t->report->name, e, mean) : CZ_OK;
+  free(mean);
+  return st;
+}
+
+/* The same with each member's scores less the offsets of its pattern: their mean is less the mean
+ * of the offsets. */
+static cz_status judge_calibrated(cz_stage_output *out, const together *t) {
+  const cz_examples *e = t->g->examples;
+  const size_t C = (size_t)e->classes;
+  double *mean, total = 0;
+  if (!t->report->offsets) return CZ_OK;
+  CZ_TRY(mean_on(&mean, t, &e->test));
+  for (size_t m = 0; m < t->g->n; m++) total += t->weights[m];
+  for (size_t m = 0; m < t->g->n && mean; m++)
+    for (size_t i = 0; i < e->test.n; i++)
+      for (size_t c = 0; c < C; c++)
+        mean[i * C + c] -=
+            t->weights[m] / total * t->report->offsets[(size_t)t->report->plans[m].pattern * C + c];
+  cz_status st = mean ? judge(out, "calibrated", e, mean) : CZ_OK;
+  free(mean);
+  return st;
+}
+
+static double test_accuracy(const cz_examples *e, const cz_member_scores *s) {
+  return e->test.n && e->test.labelled
+             ? cz_member_accuracy(s->test, e->test.labels, e->test.n, e->classes)
+             : NAN;
+}
+
+static cz_status add_member(json_t *list, const cz_examples *e, const cz_member_plan *plan,
+                            const cz_member_scores *s) {
+  json_t *o = json_object();
+  CZ_TRY(cz_json_add(list, o));
+  CZ_TRY(cz_json_set_int(o, "pattern", plan->pattern));
+  CZ_TRY(cz_json_set_int(o, "repetition", plan->repetition));
+  CZ_TRY(cz_json_set_int(o, "generation", plan->generation));
+  CZ_TRY(cz_json_set_real(o, "zero_shot", s->before_training));
+  CZ_TRY(cz_json_set_real(o, "accuracy", test_accuracy(e, s)));
+  CZ_TRY(cz_json_set_real(o, "heldout_mlm_before", s->held_out_before));
+  return cz_json_set_real(o, "heldout_mlm_after", s->held_out_after);
+}
+
+static cz_status put_spread(json_t *o, const cz_generation *g) {
+  const cz_examples *e = g->examples;
+  cz_spread members, patterns;
+  double *accuracy;
+  CZ_TRY(cz_alloc(&accuracy, g->n, sizeof *accuracy));
+  for (size_t m = 0; m < g->n; m++) accuracy[m] = test_accuracy(e, &g->scores[m]);
+  cz_status st = cz_members_spread(&members, &patterns, g->on_test, accuracy, g->n);
+  free(accuracy);
+  CZ_TRY(st);
+  CZ_TRY(cz_json_set_real(o, "best", patterns.best));
+  CZ_TRY(cz_json_set_real(o, "worst", patterns.worst));
+  CZ_TRY(cz_json_set_real(o, "mean", patterns.mean));
+  return cz_json_set_real(o, "deviation", patterns.deviation);
+}
+
+/* How far the members differ on the test set; nothing where there is none, or one member. */
+static cz_status put_agreement(json_t *metrics, const cz_generation *g) {
+  const cz_ensemble e = cz_generation_on(g, &g->examples->test);
+  json_t *o = json_object();
+  cz_agreement a;
+  int32_t *labels;
+  CZ_TRY(cz_json_set(metrics, "agreement", o));
+  if (!e.n || e.n_members < 2) return CZ_OK;
+  if (g->examples->test.labelled) CZ_TRY(put_spread(o, g));
+  CZ_TRY(cz_alloc(&labels, e.n_members * e.n, sizeof *labels));
+  cz_ensemble_votes(labels, &e);
+  cz_status st = cz_members_agreement(&a, labels, e.n_members, e.n, e.classes);
+  free(labels);
+  CZ_TRY(st);
+  CZ_TRY(cz_json_set_real(o, "pairs", a.pairs));
+  return cz_json_set_real(o, "kappa", a.kappa);
+}
+
+static cz_status write_all(cz_stage_output *out, const together *t) {
+  const cz_generation *g = t->g;
+  json_t *members = json_array();
+  CZ_TRY(cz_json_set_int(out->metrics, "generation", t->report->generation));
+  CZ_TRY(cz_json_set(out->metrics, "members", members));
+  for (size_t m = 0; m < g->n; m++)
+    CZ_TRY(add_member(members, g->examples, &t->report->plans[m], &g->scores[m]));
+  CZ_TRY(put_agreement(out->metrics, g));
+  CZ_TRY(write_scores(t, out->folder));
+  CZ_TRY(judge_ensemble(out, t));
+  return judge_calibrated(out, t);
+}
+
+/** Puts together what the members of G scored, as REPORT has it, and writes it: logits.h5, the
+ * predictions, and the values of few_shot.h in OUT. */
+cz_status cz_ensemble_write(cz_stage_output *out, const cz_generation *g,
+                            const cz_ensemble_report *report) {
+  together t = {.g = g, .report = report};
+  cz_status st = find_weights(&t);
+  if (st == CZ_OK) st = write_all(out, &t);
+  free(t.weights);
+  return st;
+}

@@ -1,0 +1,128 @@
+#include "stages/few_shot.h"
+#include "base/fs.h"
+#include "stages/precision.h"
+#include "stages/train.h"
+#include "tasks/baseline.h"
+
+#include <string.h>
+
+/* A stage that trains nothing scores in the precision that it names all the same. */
+static cz_status bind_precision(cz_loop_job *job, const cz_recipe *recipe) {
+  const char *name = cz_stage_precision(recipe->node);
+  cz_precision precision = CZ_PRECISION_F32;
+  if (name) CZ_TRY(cz_precision_find(&precision, name));
+  job->train.precision = (int)precision;
+  job->seed = recipe->seed;
+  return CZ_OK;
+}
+
+/** Binds the sections of a few-shot stage, opening no file; of one that TRAINS also those of the
+ * loop. CZ_EUSAGE without `init`, or when batches are not so many examples. */
+cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, const char *what,
+                           uint64_t config_hash, bool trains) {
+  const cz_config_node *init = cz_config_get(recipe->node, "init"),
+                       *batch = cz_config_get(recipe->node, "batch");
+  *f = (cz_few_shot){.job = {.what = what, .config_hash = config_hash}};
+  if (init) CZ_TRY(cz_config_text(&f->init, init));
+  CZ_TRY(cz_recipe_section(recipe, &cz_examples_section, &f->keys));
+  if (!trains) return bind_precision(&f->job, recipe);
+  CZ_TRY(cz_train_bind(&f->job, recipe, what, config_hash));
+  f->job.dropout_mask = CZ_DROPOUT_TOKEN;
+  f->job.layout = CZ_LAYOUT_TOKENS;
+  f->job.batch.max_inputs = f->keys.max_length;
+  if (!f->job.batch.examples)
+    return cz_config_error(batch ? batch : recipe->node,
+                           "%sexamples is missing: how many texts are a batch",
+                           batch ? "" : "batch.");
+  return CZ_OK;
+}
+
+/** Opens the tokenizer of the pretrained folder, and reads, draws and tokenises the examples. The
+ * caller closes F, also after a failure. Collective: each rank of S reads the same. */
+cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s) {
+  CZ_TRY(cz_recipe_model_folder(f->init));
+  CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
+  CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
+  return cz_comm_split(s->comm, &f->alone, s->comm->rank);
+}
+
+/** Frees what F holds. */
+void cz_few_shot_close(cz_few_shot *f) {
+  cz_comm_close(&f->alone);
+  cz_examples_close(&f->examples);
+  cz_tokenizer_destroy(&f->tokenizer);
+}
+
+/** What members of F have in common, as far as F knows; each is computed by one process. */
+cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s) {
+  return (cz_members_options){.examples = f->examples,
+                              .tokenizer = f->tokenizer,
+                              .init = f->init,
+                              .device = s->device,
+                              .comm = f->alone,
+                              .job = f->job,
+                              .temperature = 1};
+}
+
+/* All files that the section `examples` names, as far as they exist. */
+static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe) {
+  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
+  const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name);
+  *all = true;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const cz_config_node *node = cz_config_get(section, names[i]);
+    const char *path = "";
+    bool there;
+    if (node) CZ_TRY(cz_config_text(&path, node));
+    if (!*path) continue;
+    CZ_TRY(cz_check_file(check, &there, node, NULL));
+    *all = *all && there;
+  }
+  return CZ_OK;
+}
+
+/* Reads the examples as the run will, once for stages that share them. */
+static cz_status check_examples(cz_check *check, const cz_recipe *recipe, cz_few_shot *f) {
+  cz_buf text = {0};
+  bool first = false;
+  cz_status st = cz_config_canonical(&text, cz_config_get(recipe->node, cz_examples_section.name));
+  if (st == CZ_OK)
+    st = cz_check_once(check, &first, "examples of %s, seed %llu: %s", f->init,
+                       (unsigned long long)recipe->seed, text.data);
+  cz_buf_free(&text);
+  if (st != CZ_OK || !first) return st;
+  CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
+  return cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed);
+}
+
+/** Checks what a few-shot stage, bound to F, reads: its files, and where the pretrained folder is
+ * there already all that the run will read. CZ_EUSAGE with the place. */
+cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f, bool trains) {
+  const cz_config_node *batch = cz_config_get(recipe->node, "batch");
+  bool there;
+  if (trains) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
+  CZ_TRY(files_exist(&there, check, recipe));
+  if (!f->init && !check->stage.n_from)
+    return cz_config_error(recipe->node, "`init: FOLDER` is missing: which pretrained model?");
+  if (!f->init || !there || !cz_fs_is_dir(f->init)) return CZ_OK;
+  CZ_TRY(CZ_AT(cz_config_get(recipe->node, "init"), cz_recipe_model_folder(f->init)));
+  cz_status st = check_examples(check, recipe, f);
+  cz_few_shot_close(f);
+  return st;
+}
+
+/** Lists the values that the result has of an ensemble called NAME. */
+cz_status cz_few_shot_results(cz_check *check, const char *name) {
+  static const char *const scores[] = {"accuracy", "macro_f1"};
+  static const char *const own[] = {"accuracy", "macro_f1",    "ece",
+                                    "coverage", "reliability", "shares"};
+  for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+    CZ_TRY(cz_check_result(check, "%s.%s", name, own[k]));
+  for (size_t k = 0; k < sizeof scores / sizeof *scores; k++) {
+    CZ_TRY(cz_check_result(check, "%s.scores.%s", name, scores[k]));
+    CZ_TRY(cz_check_result(check, "%s.baseline.%s", name, scores[k]));
+    for (const cz_simple *s = cz_task_simple; s->name; s++)
+      CZ_TRY(cz_check_result(check, "%s.%s.%s", name, s->name, scores[k]));
+  }
+  return CZ_OK;
+}

@@ -1,0 +1,48 @@
+/* What the stages that classify from a few texts share: their examples, the pretrained folder, the
+ * training job, and what an ensemble leaves in the stage's folder. */
+#ifndef CZ_STAGES_FEW_SHOT_H
+#define CZ_STAGES_FEW_SHOT_H
+
+#include "few_shot/generation.h"
+#include "stages/check.h"
+#include "stages/stage.h"
+
+typedef struct cz_few_shot {
+  cz_examples_keys keys;
+  cz_loop_job job;  /* of a stage that trains; else its seed and hash alone */
+  const char *init; /* folder of the pretrained model; borrowed */
+  cz_tokenizer *tokenizer;
+  cz_examples *examples;
+  cz_comm *alone; /* the process by itself: ranks compute members of their own */
+} cz_few_shot;
+
+CZ_MUST cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, const char *what,
+                                   uint64_t config_hash, bool trains);
+CZ_MUST cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s);
+CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
+                                    bool trains);
+CZ_MUST cz_status cz_few_shot_results(cz_check *check, const char *name);
+cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s);
+void cz_few_shot_close(cz_few_shot *f);
+
+/* How the members of a stage are put together, and under which names that stands in its result:
+ *
+ *     members     [{pattern, repetition, generation, zero_shot, accuracy, heldout_mlm_before,
+ *                 heldout_mlm_after}]
+ *     agreement   {best, worst, mean, deviation, pairs, kappa} of members on the test set
+ *     NAME        of the ensemble: scores and simple programs as every task's, and accuracy,
+ *                 macro_f1, ece, coverage, reliability, shares (few_shot/summary.h)
+ *     calibrated  the same of the ensemble whose members' scores are less their offsets */
+typedef struct cz_ensemble_report {
+  const char *name;
+  cz_weighting weighting;
+  cz_fidelity fidelity;
+  int32_t generation;
+  const cz_member_plan *plans;
+  const double *offsets; /* [patterns of the file, C]; null: nothing calibrated */
+} cz_ensemble_report;
+
+CZ_MUST cz_status cz_ensemble_write(cz_stage_output *out, const cz_generation *g,
+                                    const cz_ensemble_report *report);
+
+#endif

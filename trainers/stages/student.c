@@ -1,0 +1,93 @@
+#include "stages/student.h"
+#include "base/fs.h"
+#include "stages/model_folder.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static json_t *texts(const char *const *list, size_t n) {
+  json_t *array = json_array();
+  for (size_t i = 0; i < n; i++)
+    if (cz_json_add(array, cz_json_string(list[i])) != CZ_OK) return json_decref(array), NULL;
+  return array;
+}
+
+static cz_status write_task(const char *folder, const cz_examples *e) {
+  char path[4096];
+  json_t *root = json_object();
+  cz_status st = cz_json_set(root, "fields", texts(e->file->columns, e->file->n_fields));
+  if (st == CZ_OK) st = cz_json_set(root, "labels", texts(e->file->labels, e->file->n_labels));
+  if (st == CZ_OK) st = cz_json_set_int(root, "max_length", (int64_t)e->prompts->max_length);
+  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, "cloze_task.json");
+  if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(1));
+  json_decref(root);
+  return st;
+}
+
+static cz_status add_set(cz_buf *out, const char *name, const cz_text_set *set) {
+  if (!set->n) return cz_buf_addf(out, "| %s | none | 0 | |\n", name);
+  uint64_t hash = cz_hash_texts(set);
+  return cz_buf_addf(out, "| %s | %s | %zu | %016" PRIx64 " |\n", name, set->path, set->n, hash);
+}
+
+/* A share and the half width of its 95 % interval over test texts of this size, by the normal
+ * approximation. */
+static cz_status add_share(cz_buf *out, const char *name, const json_t *value, size_t n) {
+  const double p = json_number_value(value);
+  if (!json_is_number(value)) return CZ_OK;
+  return cz_buf_addf(out, "- %s: %.4f +- %.4f (95 %% over %zu test texts)\n", name, p,
+                     1.96 * sqrt(p * (1 - p) / (double)n), n);
+}
+
+static cz_status add_scores(cz_buf *out, const cz_examples *e, const json_t *scores) {
+  if (!e->test.labelled) return cz_buf_addf(out, "The test texts had no labels.\n");
+  CZ_TRY(add_share(out, "accuracy", json_object_get(scores, "accuracy"), e->test.n));
+  const double f1 = json_number_value(json_object_get(scores, "macro_f1")),
+               ece = json_number_value(json_object_get(scores, "ece"));
+  return cz_buf_addf(out, "- macro F1: %.4f\n- expected calibration error: %.4f\n", f1, ece);
+}
+
+static cz_status add_patterns(cz_buf *out, const cz_pattern_file *file) {
+  for (size_t i = 0; i < file->n_patterns; i++)
+    CZ_TRY(cz_buf_addf(out, "%zu. `%s`\n", i, file->patterns[i].text));
+  return CZ_OK;
+}
+
+static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz_stage_output *out,
+                              const json_t *scores, const char *teachers) {
+  const cz_examples *e = f->examples;
+  char path[4096];
+  cz_buf text = {0};
+  cz_status st;
+  CZ_GO(st,
+        cz_buf_addf(&text,
+                    "# A classifier into %d labels\n\nMade by cloze (" CZ_VERSION "), seed "
+                    "%" PRIu64 ", configuration %016" PRIx64 ", from the pretrained model %s and "
+                    "what the members in %s say of unlabelled texts.\n\n## Data\n\n| | file | "
+                    "texts | hash |\n|---|---|---|---|\n",
+                    (int)e->classes, f->job.seed, out->config_hash, f->init, teachers),
+        done);
+  CZ_GO(st, add_set(&text, "labelled", &e->t), done);
+  CZ_GO(st, add_set(&text, "unlabelled", &e->d), done);
+  CZ_GO(st, add_set(&text, "test", &e->test), done);
+  CZ_GO(st, cz_buf_addf(&text, "\n## Patterns\n\n"), done);
+  CZ_GO(st, add_patterns(&text, e->file), done);
+  CZ_GO(st, cz_buf_addf(&text, "\n## Scores\n\n"), done);
+  CZ_GO(st, add_scores(&text, e, scores), done);
+  CZ_GO(st, cz_fs_join(path, sizeof path, folder, "README.md"), done);
+  st = cz_fs_write_atomic(path, text.data, text.len);
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
+/** Adds to the model in FOLDER what makes it a classifier that is understood without this run: its
+ * tokenizer, cloze_task.json, and README.md with the scores that OUT has under NAME. TEACHERS:
+ * where its members lie. */
+cz_status cz_student_complete(const char *folder, const cz_few_shot *f, const cz_stage_output *out,
+                              const char *name, const char *teachers) {
+  CZ_TRY(write_task(folder, f->examples));
+  CZ_TRY(write_readme(folder, f, out, json_object_get(out->metrics, name), teachers));
+  return cz_model_folder_take_tokenizer(f->tokenizer, f->init, folder);
+}
