@@ -9,6 +9,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/cache_append/cache_append.h"
 #include "kernels/cast/cast.h"
+#include "kernels/choices/choices.h"
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"
@@ -17,6 +18,7 @@
 #include "kernels/label_words/label_words.h"
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
+#include "kernels/pool/pool.h"
 #include "kernels/sumsq/sumsq.h"
 
 enum { REALS = 1 << CZ_F32 | 1 << CZ_BF16 | 1 << CZ_F16 };
@@ -34,6 +36,7 @@ static const struct row {
                          REALS},
     [CZ_OP_cache_append] = {{cz_cache_append_fwd_cuda, NULL, NULL}, REALS},
     [CZ_OP_cast] = {{cz_cast_fwd_cuda, cz_cast_bwd_cuda, NULL}, REALS},
+    [CZ_OP_choices] = {{cz_choices_fwd_cuda, cz_choices_bwd_cuda, NULL}, 1 << CZ_F32},
     [CZ_OP_clip] = {{cz_clip_fwd_cuda, NULL, NULL}, 1 << CZ_F32},
     [CZ_OP_cross_entropy] = {{cz_cross_entropy_fwd_cuda, cz_cross_entropy_bwd_cuda,
                               cz_cross_entropy_workspace_cuda},
@@ -47,6 +50,7 @@ static const struct row {
                            REALS},
     [CZ_OP_linear] = {{cz_linear_fwd_cuda, cz_linear_bwd_cuda, cz_linear_workspace_cuda}, REALS},
     [CZ_OP_norm] = {{cz_norm_fwd_cuda, cz_norm_bwd_cuda, cz_norm_workspace_cuda}, REALS},
+    [CZ_OP_pool] = {{cz_pool_fwd_cuda, cz_pool_bwd_cuda, NULL}, REALS},
     [CZ_OP_sumsq] = {{cz_sumsq_fwd_cuda, NULL, cz_sumsq_workspace_cuda}, REALS},
 };
 

@@ -10,6 +10,7 @@
 #include "kernels/adamw/adamw.h"
 #include "kernels/attention/attention.h"
 #include "kernels/attention_cudnn/attention_cudnn.h"
+#include "kernels/choices/choices.h"
 #include "kernels/clip/clip.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/dropout/dropout.h"
@@ -17,5 +18,6 @@
 #include "kernels/label_words/label_words.h"
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
+#include "kernels/pool/pool.h"
 
 #endif

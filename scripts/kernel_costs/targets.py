@@ -44,6 +44,23 @@ KNOWN = {
         "each strip of 128 columns reads the sorted numbers of rows, and where runs of them end; "
         "where a gradient is added to, little else is moved",
     ),
+    ("choices forward", "efficiency"): (
+        1.22,
+        "a thread adds the margins of a question, whose scores lie beside those of the next thread's; "
+        "all of them are some hundred numbers, which stay in L1",
+    ),
+    ("choices forward", "rereading"): (
+        5.6,
+        "a warp takes a candidate of some tokens, 12 or 16 bytes of a sector that the next warps "
+        "read too: all of it is less than 5 KiB, which stay in L1",
+    ),
+    ("choices backward", "rereading"): (
+        16.2,
+        "a warp looks for its candidate's question among all, and reads that question's scores: all "
+        "of it is less than 6 KiB, which stay in L1",
+    ),
+    ("choices forward", "pass"): (5.6, "as its kernel"),
+    ("choices backward", "pass"): (16.2, "as its kernel"),
     ("embedding backward", "pass"): (1.1, "as its kernel"),
     ("gather forward", "pass"): (1.062, "as its kernel"),
     ("label_words backward", "pass"): (

@@ -80,6 +80,19 @@ def _label_words(n, backward, c):
     return c * (x + words) + gradients + small + scores
 
 
+def _pool(n, c):
+    # every row and the mean of each segment, or their gradients; where segments begin and end
+    return c * n["segments"] * (n["length"] + 1) * n["width"] + 8 * n["segments"]
+
+
+def _choices(n, backward):
+    # spans of candidates and of questions, the right ones, the denominator, the loss or its gradient;
+    # nll or its gradient; scores, backward their gradients too
+    candidates = n["questions"] * n["candidates"]
+    small = 8 * candidates + 12 * n["questions"] + 2 * WIDE
+    return small + WIDE * candidates * (n["tokens"] + (2 if backward else 1))
+
+
 def _update(n, state, c):
     """Of an optimizer: value, gradient and state, which are read, and of which but the gradient is
     written, and the copy in 16 bits, which is only written."""
@@ -111,6 +124,10 @@ def bytes_of(op, backward, n, precision):
         return _attention(n, backward, c)
     if op == "label_words":
         return _label_words(n, backward, c)
+    if op == "pool":
+        return _pool(n, c)
+    if op == "choices":
+        return _choices(n, backward)
     if op == "sumsq":
         return c * n["rows"] * n["width"] + WIDE
     if op == "adamw":
@@ -135,6 +152,10 @@ def units_of(op, n):
         return n["segments"] * n["heads"] * scores
     if op == "label_words":
         return n["masks"] * n["classes"] * n["words"] * n["width"]
+    if op == "pool":
+        return n["segments"] * n["length"] * n["width"]
+    if op == "choices":
+        return n["questions"] * n["candidates"] * n["tokens"]
     if op == "clip":
         return 1
     return n["rows"] * n["width"]

@@ -73,10 +73,11 @@ static void build_heads(heads *h) {
   h->loss[1] = out[CZ_LABEL_WORDS_LOSS], h->scores = out[CZ_LABEL_WORDS_SCORES];
 }
 
+static const int32_t targets[T] = {1, -100, 3, 0, 8};
+
 static void feed_heads(heads *h) {
-  static const int32_t ids[T] = {0, 3, 8, 3, 1}, targets[T] = {1, -100, 3, 0, 8},
-                       rows[T] = {4, 1, 1, 0, 2}, hard[T] = {0, 2, -100, 1, 1},
-                       words[C * W] = {2, -1, 5, 6, 0, -1};
+  static const int32_t ids[T] = {0, 3, 8, 3, 1}, rows[T] = {4, 1, 1, 0, 2},
+                       hard[T] = {0, 2, -100, 1, 1}, words[C * W] = {2, -1, 5, 6, 0, -1};
   static const double denominator[LOSSES] = {4, 2.5};
   OK(cz_graph_feed_int(h->g, h->ids, ids, T));
   OK(cz_graph_feed_int(h->g, h->targets, targets, T));
@@ -205,6 +206,91 @@ static void loss_and_read(void **state) {
     nearly(devices[i], &got, &one, 1e-6);
     close_heads(&h);
     outcome_free(&one), outcome_free(&two), outcome_free(&got);
+  }
+}
+
+/* Three candidates of one question, the rows of their tokens, and the right one. */
+enum { CANDIDATES = 3, RIGHT = 1 };
+
+static const int32_t candidates[CANDIDATES * 2] = {0, 2, 2, 3, 3, 5};
+
+/* The sum of nll over a candidate's rows, and its gradient: the loss of these rows alone. */
+static void sum_of_candidate(outcome *o, const char *device, int k) {
+  heads h;
+  int32_t only[T];
+  const double one = 1;
+  open_heads(&h, device);
+  build_heads(&h);
+  cz_graph_loss(h.g, h.loss[0]);
+  OK(cz_graph_finish(h.g, &(cz_graph_options){.train = true}));
+  feed_heads(&h);
+  for (int t = 0; t < T; t++)
+    only[t] = t >= candidates[2 * k] && t < candidates[2 * k + 1] ? targets[t] : -100;
+  OK(cz_graph_feed_int(h.g, h.targets, only, T));
+  OK(cz_graph_feed_real(h.g, h.denominator[0], &one, 1));
+  OK(cz_graph_train(h.g, &(cz_graph_run_options){.training = true}));
+  outcome_of_params(o, h.params);
+  o->loss = value_of(&h, h.loss[0]);
+  close_heads(&h);
+}
+
+/* Feeds rows of nll by candidate, candidates by question, the right one; trains on the hinge. */
+static void train_choices(outcome *o, double *scores, const char *device, double denominator,
+                          const cz_graph_options *options) {
+  const int64_t pairs[2] = {CANDIDATES, 2}, pair[2] = {1, 2}, one = 1;
+  const int32_t all[2] = {0, CANDIDATES}, right = RIGHT;
+  heads h;
+  cz_value out[CZ_OP_OUT];
+  open_heads(&h, device);
+  build_heads(&h);
+  cz_value rows = cz_graph_input(h.g, "candidates", CZ_I32, 2, pairs),
+           groups = cz_graph_input(h.g, "questions", CZ_I32, 2, pair),
+           answer = cz_graph_input(h.g, "right", CZ_I32, 1, &one),
+           divisor = cz_graph_input(h.g, "denominator of choices", h.device->real, 1, &one);
+  cz_graph_op(h.g, out, CZ_OP_choices, "choices", 5,
+              (cz_value[]){h.nll, rows, groups, answer, divisor}, &(cz_choices_attr){0});
+  cz_graph_loss(h.g, out[CZ_CHOICES_LOSS]);
+  cz_graph_keep(h.g, out[CZ_CHOICES_SCORES]);
+  OK(cz_graph_finish(h.g, options));
+  feed_heads(&h);
+  OK(cz_graph_feed_int(h.g, rows, candidates, CANDIDATES * 2));
+  OK(cz_graph_feed_int(h.g, groups, all, 2));
+  OK(cz_graph_feed_int(h.g, answer, &right, 1));
+  OK(cz_graph_feed_real(h.g, divisor, &denominator, 1));
+  for (int twice = 0; twice < 2; twice++) /* the second run finds used memory */
+    OK(cz_graph_train(h.g, &(cz_graph_run_options){.training = true}));
+  outcome_of_params(o, h.params);
+  o->loss = value_of(&h, out[CZ_CHOICES_LOSS]);
+  OK(cz_graph_read(h.g, scores, out[CZ_CHOICES_SCORES], CANDIDATES));
+  close_heads(&h);
+}
+
+/* A hinge over candidates reads nll of cross_entropy, whose forward runs for it while training; its
+ * gradient is that of the sums of nll that the hinge lets through. */
+static void hinge_reads_nll(void **state) {
+  static const cz_graph_options options[] = {{.train = true}, {.train = true, .no_reuse = true}};
+  const double denominator = 2.5;
+  for (int i = 0; i < 2 * n_devices; i++) {
+    const char *device = devices[i / 2];
+    double scores[CANDIDATES];
+    outcome got, want, sum[CANDIDATES];
+    train_choices(&got, scores, device, denominator, &options[i % 2]);
+    for (int k = 0; k < CANDIDATES; k++) {
+      sum_of_candidate(&sum[k], device, k);
+      near_number("score", scores[k], -sum[k].loss);
+    }
+    want = (outcome){.grad = calloc((size_t)got.n, sizeof *want.grad), .n = got.n};
+    assert_non_null(want.grad);
+    for (int k = 0; k < CANDIDATES; k++) {
+      const double margin = 1 + sum[RIGHT].loss - sum[k].loss;
+      if (k == RIGHT || margin < 0) continue;
+      want.loss += margin / denominator;
+      for (int64_t j = 0; j < got.n; j++)
+        want.grad[j] += (sum[RIGHT].grad[j] - sum[k].grad[j]) / denominator;
+    }
+    nearly(device, &got, &want, 1e-5);
+    for (int k = 0; k < CANDIDATES; k++) outcome_free(&sum[k]);
+    outcome_free(&got), outcome_free(&want);
   }
 }
 
@@ -365,6 +451,7 @@ int main(void) {
                                      cmocka_unit_test(read_by_add),
                                      cmocka_unit_test(list_of_losses),
                                      cmocka_unit_test(loss_and_read),
+                                     cmocka_unit_test(hinge_reads_nll),
                                      cmocka_unit_test(seeded),
                                      cmocka_unit_test(kept_beside_the_loss),
                                      cmocka_unit_test(frozen_losses),

@@ -151,8 +151,8 @@ static const cz_kernels *widening(cz_device *d, cz_op op, cz_dtype dtype) {
   };
   const cz_kernels *near = &cz_op_rows[op]->kernels[CZ_F32];
   if (!near->backward) table[op].backward = NULL;
-  if (cz_op_rows[op]->not_differentiable && op != CZ_OP_cache_append)
-    return NULL; /* what optimizers count in has 32 bits */
+  if ((cz_op_rows[op]->not_differentiable && op != CZ_OP_cache_append) || op == CZ_OP_choices)
+    return NULL; /* what optimizers count in has 32 bits, and so has a loss made of losses */
   return dtype == CZ_BF16 || dtype == CZ_F16 ? &table[op] : dtype == CZ_F32 ? near : NULL;
 }
 
