@@ -23,6 +23,18 @@ static cz_status join(const char **out, cz_arena *arena, const cz_record *record
   return CZ_OK;
 }
 
+/* The fields of RECORD under the names of their columns, which the simple programs read. */
+static cz_status name_fields(cz_task_record *r, cz_arena *arena, const cz_pattern_file *file,
+                             const cz_record *record) {
+  cz_task_field *fields;
+  CZ_TRY(cz_arena_alloc(arena, &fields, file->n_fields, sizeof *fields));
+  for (size_t i = 0; i < file->n_fields; i++)
+    fields[i] = (cz_task_field){.name = file->columns[i], .text = record->fields[i]};
+  r->fields = fields;
+  r->n_fields = (int32_t)file->n_fields;
+  return CZ_OK;
+}
+
 /** TEXTS, of E, as records with the names of its labels. E must outlive the set, which the caller
  * destroys. */
 cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_set *texts) {
@@ -37,6 +49,7 @@ cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_se
   for (size_t i = 0; i < texts->n; i++) {
     cz_task_record *r = &s->records[i];
     *r = (cz_task_record){.label = texts->labels[i], .group = (int64_t)i, .targets = ""};
+    CZ_GO(st, name_fields(r, s->arena, e->file, texts->records[i]), fail);
     CZ_GO(st, join(&r->inputs, s->arena, texts->records[i], e->file->n_fields), fail);
     r->source = r->inputs;
     r->unknown = r->label < 0;
