@@ -100,6 +100,7 @@ static cz_status bind(classifying *c, const cz_recipe *recipe, uint64_t config_h
   const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
   CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));
   CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, is_trained(c)));
+  c->f.head = uses_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
   const classify_keys *k = &c->keys;
   const cz_batch_plan *b = &c->f.job.batch;
   if (k->lm > 0 && !uses_prompts(c))
@@ -114,6 +115,16 @@ static cz_status bind(classifying *c, const cz_recipe *recipe, uint64_t config_h
   if (*k->from && k->strategy != PET)
     return cz_config_error(node, "from: generations are those of strategy pet");
   return CZ_OK;
+}
+
+/* A stage that trains wants texts to train on: T's, or what the generation before labels. */
+static cz_status has_texts(const classifying *c, const cz_recipe *recipe) {
+  if (!is_trained(c) || c->f.examples->t.n || *c->keys.from) return CZ_OK;
+  return cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
+                         "T is empty, and strategy %s trains on it; strategy tuning_free wants no "
+                         "labelled text, and with `from` a generation of iPET trains on what that "
+                         "stage says of D",
+                         strategy_names[c->keys.strategy]);
 }
 
 /* The patterns that the key names, or all. */
@@ -277,6 +288,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_status st;
   CZ_GO(st, bind(&c, recipe, out->config_hash), done);
   CZ_GO(st, cz_few_shot_open(&c.f, recipe, s), done);
+  CZ_GO(st, has_texts(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
   cz_members_options o = cz_few_shot_members(&c.f, s);

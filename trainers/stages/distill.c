@@ -40,18 +40,29 @@ typedef struct distilling {
 
 static cz_status bind(distilling *d, const cz_recipe *recipe, uint64_t config_hash) {
   CZ_TRY(cz_recipe_section(recipe, &cz_distill_section, &d->keys));
-  return cz_few_shot_bind(&d->f, recipe, "distill", config_hash, true);
+  CZ_TRY(cz_few_shot_bind(&d->f, recipe, "distill", config_hash, true));
+  d->f.head = CZ_HEAD_CLASSIFICATION;
+  return CZ_OK;
 }
 
 /* What the teachers say of D. */
-static cz_status read_targets(distilling *d) {
+static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_distill_section.name),
+                       *from = cz_config_get(node, "from");
+  char path[4096];
   const cz_examples *e = d->f.examples;
   const size_t n = e->d.n * (size_t)e->classes;
   cz_member_scores s;
   double *scores = NULL;
+  if (!e->d.n)
+    return cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
+                           "D is empty: a student learns from unlabelled texts alone");
+  CZ_TRY(cz_fs_join(path, sizeof path, d->keys.from, CZ_SCORES_FILE));
+  if (!cz_fs_exists(path))
+    return cz_config_error(from,
+                           "%s is not the folder of a finished classify stage (%s is missing)",
+                           d->keys.from, CZ_SCORES_FILE);
   cz_status st = cz_member_scores_read(&s, e, d->keys.from);
-  if (st == CZ_OK && !e->d.n)
-    st = CZ_FAIL(CZ_EUSAGE, "distill: D is empty: a student learns from unlabelled texts alone");
   CZ_GO(st, st, done);
   CZ_GO(st, cz_alloc(&scores, n, sizeof *scores), done);
   CZ_GO(st, cz_alloc(&d->targets, n, sizeof *d->targets), done);
@@ -126,7 +137,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_status st;
   CZ_GO(st, bind(&d, recipe, out->config_hash), done);
   CZ_GO(st, cz_few_shot_open(&d.f, recipe, s), done);
-  CZ_GO(st, read_targets(&d), done);
+  CZ_GO(st, read_targets(&d, recipe), done);
   CZ_GO(st, make_plans(&d), done);
   cz_log("distill: D %zu texts, test %zu; %d labels", d.f.examples->d.n, d.f.examples->test.n,
          (int)d.f.examples->classes);

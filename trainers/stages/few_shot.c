@@ -1,5 +1,6 @@
 #include "stages/few_shot.h"
 #include "base/fs.h"
+#include "nn/hf.h"
 #include "stages/precision.h"
 #include "stages/train.h"
 #include "tasks/baseline.h"
@@ -37,10 +38,33 @@ cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, const char *
   return CZ_OK;
 }
 
+/* What the model can hold and the head that is wanted, told by its config.json. */
+static cz_status fits_model(const cz_few_shot *f, const cz_recipe *recipe) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name),
+                       *key = cz_config_get(node, "max_length");
+  cz_model_config c;
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, f->init, "config.json"));
+  CZ_TRY(cz_hf_config_read(&c, path));
+  if (c.family->positions == CZ_POSITIONS_LEARNED && f->keys.max_length > cz_model_longest(&c))
+    return cz_config_error(key ? key : node,
+                           "%s%lld tokens are more than the %lld positions that %s has",
+                           key ? "" : "max_length ", (long long)f->keys.max_length,
+                           (long long)cz_model_longest(&c), f->init);
+  if (!(cz_family_heads(c.family) & CZ_HEAD_BIT(f->head)))
+    return cz_config_error(
+        cz_config_get(recipe->node, "init"),
+        "family %s has no %s head, which this stage wants of %s%s", c.family->name,
+        cz_head_names[f->head], f->init,
+        f->head == CZ_HEAD_MASKED_LM ? "; classify.strategy=finetune wants no masked LM" : "");
+  return CZ_OK;
+}
+
 /** Opens the tokenizer of the pretrained folder, and reads, draws and tokenises the examples. The
  * caller closes F, also after a failure. Collective: each rank of S reads the same. */
 cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s) {
   CZ_TRY(cz_recipe_model_folder(f->init));
+  CZ_TRY(fits_model(f, recipe));
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
   CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
   return cz_comm_split(s->comm, &f->alone, s->comm->rank);
@@ -106,6 +130,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which pretrained model?");
   if (!f->init || !there || !cz_fs_is_dir(f->init)) return CZ_OK;
   CZ_TRY(CZ_AT(cz_config_get(recipe->node, "init"), cz_recipe_model_folder(f->init)));
+  CZ_TRY(fits_model(f, recipe));
   cz_status st = check_examples(check, recipe, f);
   cz_few_shot_close(f);
   return st;

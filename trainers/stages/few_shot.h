@@ -11,6 +11,7 @@ typedef struct cz_few_shot {
   cz_examples_keys keys;
   cz_loop_job job;  /* of a stage that trains; else its seed and hash alone */
   const char *init; /* folder of the pretrained model; borrowed */
+  cz_head head;     /* that answers: label words want masked LM */
   cz_tokenizer *tokenizer;
   cz_examples *examples;
   cz_comm *alone; /* the process by itself: ranks compute members of their own */
