@@ -29,7 +29,8 @@
  *                          at all: a key of its own, so that a file with rows of its own
  *                          keeps its base's control
  *   axis: {name: ..., set: STAGE.KEY, values: [...]}
- *                          every row once for each value; one without that stage once
+ *                          every row once for each value; one without that stage once.
+ *                          set: a list of STAGE.KEY, or common.KEY, is of several stages
  *   baseline: ROW          the row that others are compared with
  *   columns: [{name: ..., value: ..., paper: COLUMN, unit: ...}, ...]
  *                          value: STAGE.PATH, or a list of them, whose mean it is
@@ -86,11 +87,13 @@ typedef struct cz_plan_row {
 
 typedef struct cz_axis {
   const cz_config_node *node; /* null: there is none */
-  const char *name, *set;     /* set: STAGE.KEY */
+  const char *name, *set;     /* set: as the file has it, of a list with commas between */
+  const char **keys;          /* [n_keys] what it sets: STAGE.KEY, each once */
+  const char *stages;         /* their names, in the order of the keys, with commas between */
   const cz_config_node *list;
-  const char **values; /* [n] as texts */
-  size_t n, stage;     /* stage: the number of STAGE */
-  bool steps;          /* KEY is train.steps: points are lengths of one training */
+  const char **values;     /* [n] as texts */
+  size_t n, n_keys, stage; /* stage: the number of the one STAGE that a budget of steps is of */
+  bool steps; /* the only KEY is train.steps: points are lengths of one training */
 } cz_axis;
 
 /* A value that a stage leaves: a score, STAGE.TASK.scores.METRIC, or another number,
@@ -136,6 +139,7 @@ size_t cz_plan_count(const cz_plan *plan);
 size_t cz_plan_baseline_of(const cz_plan *plan, size_t row);
 size_t cz_plan_control_of(const cz_plan *plan, size_t row);
 bool cz_plan_row_is(const cz_plan *plan, size_t row, size_t point);
+bool cz_plan_axis_sets(const cz_plan *plan, const char *stage);
 bool cz_column_same_task(const cz_column_path *a, const cz_column_path *b);
 bool cz_column_all_scores(const cz_column *column);
 cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);

@@ -63,10 +63,11 @@ const cz_section cz_row_keys = CZ_SECTION("row", "An item of an experiment's `ro
 
 static const cz_key_spec axis_keys[] = {
     CZ_KEY_OTHER("name", TEXT, .help = "what reports call it, e.g. budget"),
-    CZ_KEY_OTHER("set", TEXT,
-                 .help = "the key that takes the values, STAGE.section.key; with "
-                         "STAGE.train.steps and a rate that is constant or rsqrt a value goes on "
-                         "from the one before"),
+    CZ_KEY_OTHER("set", TREE, .holds = "text, or list of texts",
+                 .help = "the key that takes the values, STAGE.section.key, or a list of them; "
+                         "common.section.key is of every stage whose kind takes that section and "
+                         "that does not set the key itself; with STAGE.train.steps alone and a "
+                         "rate that is constant or rsqrt a value goes on from the one before"),
     CZ_KEY_OTHER("values", TREE, .holds = "list",
                  .help = "a row of this name and each of them, ROW@VALUE; steps must rise"),
 };

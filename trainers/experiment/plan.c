@@ -99,13 +99,16 @@ static cz_status with_row(cz_plan *p, const cz_plan_row *row, const char *stage_
   return CZ_OK;
 }
 
-/* Applies the value of the axis at which ROW stands, if the axis is of this stage. */
-static cz_status with_axis(cz_plan *p, const cz_plan_row *row, size_t index,
+/* Applies the value of the axis at which ROW stands to the keys that are of this stage. */
+static cz_status with_axis(cz_plan *p, const cz_plan_row *row, const char *stage_name,
                            const cz_config_node **stage) {
   const cz_axis *a = &p->axis;
-  if (!a->node || a->stage != index || row->point == SIZE_MAX) return CZ_OK;
-  return cz_config_with(p->config, stage, *stage, strchr(a->set, '.') + 1,
-                        cz_config_at(a->list, row->point));
+  const size_t length = strlen(stage_name);
+  for (size_t i = 0; a->node && row->point != SIZE_MAX && i < a->n_keys; i++)
+    if (!strncmp(a->keys[i], stage_name, length) && a->keys[i][length] == '.')
+      CZ_TRY(cz_config_with(p->config, stage, *stage, a->keys[i] + length + 1,
+                            cz_config_at(a->list, row->point)));
+  return CZ_OK;
 }
 
 /* Every setting of a row must name a stage of the file; a dropped one may be the base's. */
@@ -207,7 +210,7 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   CZ_TRY(read_without(&s->left_out, &p->rows[row], p->all_stages, s->name));
   CZ_TRY(with_common(p, root, s->kind, &s->node));
   CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
-  CZ_TRY(with_axis(p, &p->rows[row], index, &s->node));
+  CZ_TRY(with_axis(p, &p->rows[row], s->name, &s->node));
   snprintf(word, sizeof word, "seed=%lld", (long long)p->seeds[seed]);
   CZ_TRY(cz_config_with_word(p->config, &s->node, s->node, word));
   CZ_TRY(cz__plan_data(p, s->node, p->data, &s->node));
@@ -267,7 +270,7 @@ cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root) {
   CZ_TRY(cz_config_expect(stages, CZ_CONFIG_MAPPING));
   p->n_stages = cz_config_count(stages);
   if (p->n_stages == 0) return cz_config_error(stages, "no stages");
-  CZ_TRY(cz__plan_axis_stage(p, stages));
+  CZ_TRY(cz__plan_axis_stages(p, stages));
   CZ_TRY(cz_arena_alloc(p->arena, &p->stages, cz_plan_count(p), sizeof *p->stages));
   for (size_t r = 0; r < p->n_rows; r++) CZ_TRY(check_settings(&p->rows[r], p->all_stages));
   for (size_t s = 0; s < p->n_seeds; s++)

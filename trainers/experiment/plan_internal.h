@@ -8,7 +8,7 @@
 CZ_MUST cz_status cz__plan_read_axis(cz_plan *p, const cz_config_node *root);
 CZ_MUST cz_status cz__plan_read_rows(cz_plan *p, const cz_config_node *root);
 CZ_MUST cz_status cz__plan_drop_stages(cz_plan *p, const cz_config_node **root);
-CZ_MUST cz_status cz__plan_axis_stage(cz_plan *p, const cz_config_node *stages);
+CZ_MUST cz_status cz__plan_axis_stages(cz_plan *p, const cz_config_node *stages);
 
 /* plan.c: stages of rows and seeds, and their keys. Keys come last: a stage's key
  * contains those of the stages that it names, so references are found first, and stages

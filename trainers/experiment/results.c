@@ -222,17 +222,25 @@ static double seconds_of(const json_t *measured) {
          json_number_value(json_object_get(measured, "earlier_seconds"));
 }
 
+/* What the stages of the axis took together; a loss is one stage's. */
 static void add_point(cz_row_point *at, const cz__stages *o, const cz_plan *p, size_t row) {
-  if (!p->axis.node || cz_plan_at(p, 0, row, p->axis.stage)->left_out) return;
-  const json_t *result = o->result[p->axis.stage], *metrics = json_object_get(result, "metrics"),
-               *measured = json_object_get(result, "measured");
-  if (!metrics || !measured) return;
+  cz_row_point sum = {0};
+  size_t n = 0;
+  for (size_t i = 0; i < p->n_stages; i++) {
+    const cz_plan_stage *stage = cz_plan_at(p, 0, row, i);
+    if (stage->left_out || !cz_plan_axis_sets(p, stage->name)) continue;
+    const json_t *metrics = json_object_get(o->result[i], "metrics"),
+                 *measured = json_object_get(o->result[i], "measured");
+    if (!metrics || !measured) return;
+    sum.tokens += number_or_nan(metrics, "input_tokens") + number_or_nan(metrics, "target_tokens");
+    sum.loss = n++ ? NAN : number_or_nan(metrics, "loss");
+    sum.seconds += seconds_of(measured);
+  }
+  if (!n) return;
   const double share = 1 / (double)++at->seeds;
-  mean_over(&at->tokens,
-            number_or_nan(metrics, "input_tokens") + number_or_nan(metrics, "target_tokens"),
-            share);
-  mean_over(&at->loss, number_or_nan(metrics, "loss"), share);
-  mean_over(&at->seconds, seconds_of(measured), share);
+  mean_over(&at->tokens, sum.tokens, share);
+  mean_over(&at->loss, sum.loss, share);
+  mean_over(&at->seconds, sum.seconds, share);
 }
 
 static void add_cost(cz_cost *cost, cz_row_text *text, const cz__stages *o, const cz_plan *p,

@@ -14,7 +14,7 @@ typedef struct cz_row_text {
   double inputs, targets; /* mean length of an example, in tokens with EOS */
 } cz_row_text;
 
-/* What the stage of the axis took under one row, mean over the finished seeds. NaN: there is no
+/* What the stages of the axis took under one row, mean over the finished seeds. NaN: there is no
  * axis, no such stage, or it does not say. */
 typedef struct cz_row_point {
   double tokens;  /* read and written */

@@ -53,10 +53,99 @@ static bool is_nothing(const cz_config_node *node) {
   return !*text;
 }
 
+/* Appends SET, `STAGE.KEY`, to the keys of the axis; NODE is where it stands. */
+static cz_status add_key(cz_axis *a, cz_plan *p, const cz_config_node *node, const char *set) {
+  const char *point = strchr(set, '.');
+  if (!point || point == set || !point[1])
+    return cz_config_error(node, "'%s' is not the name of a stage, a point and a key", set);
+  for (size_t i = 0; i < a->n_keys; i++)
+    if (!strcmp(a->keys[i], set)) return cz_config_error(node, "the axis sets '%s' twice", set);
+  if (!(a->n_keys & (a->n_keys - 1))) { /* room for 1, 2, 4, ... */
+    const char **more;
+    CZ_TRY(cz_arena_alloc(p->arena, &more, a->n_keys ? 2 * a->n_keys : 1, sizeof *more));
+    if (a->n_keys) memcpy(more, a->keys, a->n_keys * sizeof *more);
+    a->keys = more;
+  }
+  a->keys[a->n_keys++] = set;
+  return CZ_OK;
+}
+
+/* Whether NODE, of a stage, has the key at PATH, names with points between. */
+static bool has_key(const cz_config_node *node, const char *path) {
+  char name[256];
+  while (node && *path) {
+    const size_t length = strcspn(path, ".");
+    if (cz_config_kind_of(node) != CZ_CONFIG_MAPPING || length >= sizeof name) return false;
+    snprintf(name, sizeof name, "%.*s", (int)length, path);
+    node = cz_config_get(node, name);
+    path += length + (path[length] == '.');
+  }
+  return node != NULL;
+}
+
+/* `common.KEY` is of all STAGES whose kind takes KEY's section and that do not set KEY themselves:
+ * as `common`, it lies below what a stage says. */
+static cz_status add_common(cz_axis *a, cz_plan *p, const cz_config_node *node, const char *path,
+                            const cz_config_node *stages) {
+  char section[256], text[512];
+  const size_t before = a->n_keys;
+  snprintf(section, sizeof section, "%.*s", (int)strcspn(path, "."), path);
+  for (size_t i = 0; stages && i < cz_config_count(stages); i++) {
+    const cz_config_node *stage = cz_config_at(stages, i);
+    const cz_stage_kind *kind;
+    char *kept;
+    if (cz_config_kind_of(stage) != CZ_CONFIG_MAPPING) continue; /* dropped, or refused later */
+    if (cz_stage_kind_of(&kind, stage) != CZ_OK) {
+      cz_error_clear(); /* resolving the stages refuses it with more words */
+      continue;
+    }
+    if (!cz_stage_takes(kind, section) || has_key(stage, path)) continue;
+    snprintf(text, sizeof text, "%.200s.%.300s", cz_config_key_at(stages, i), path);
+    CZ_TRY(cz_arena_strdup(p->arena, &kept, text));
+    CZ_TRY(add_key(a, p, node, kept));
+  }
+  if (!stages || a->n_keys > before) return CZ_OK;
+  return cz_config_error(node, "axis: no stage of this file takes '%s', or all set it themselves",
+                         path);
+}
+
+static cz_status add_set(cz_axis *a, cz_plan *p, const cz_config_node *node,
+                         const cz_config_node *stages) {
+  static const char common[] = "common.";
+  const char *set;
+  CZ_TRY(cz_config_text(&set, node));
+  if (strncmp(set, common, strlen(common))) return add_key(a, p, node, set);
+  return add_common(a, p, node, set + strlen(common), stages);
+}
+
+/* The key `set`: one key of a stage, or a list; STAGES, null where they are a scale's. */
+static cz_status read_set(cz_plan *p, const cz_config_node *set, const cz_config_node *stages) {
+  cz_axis *a = &p->axis;
+  cz_buf text = {0};
+  char *kept;
+  const bool list = cz_config_kind_of(set) == CZ_CONFIG_SEQUENCE;
+  const size_t n = list ? cz_config_count(set) : 1;
+  cz_status st = CZ_OK;
+  if (n == 0) return cz_config_error(set, "the axis sets no key");
+  for (size_t i = 0; i < n; i++) {
+    const cz_config_node *one = list ? cz_config_at(set, i) : set;
+    const char *name;
+    CZ_GO(st, add_set(a, p, one, stages), done);
+    CZ_GO(st, cz_config_text(&name, one), done);
+    CZ_GO(st, cz_buf_addf(&text, "%s%s", i ? ", " : "", name), done);
+    a->steps = !list && a->n_keys == 1 && a->keys[0] == name &&
+               !strcmp(strchr(name, '.'), ".train.steps");
+  }
+  CZ_GO(st, cz_arena_strdup(p->arena, &kept, text.data), done);
+  a->set = kept;
+done:
+  cz_buf_free(&text);
+  return st;
+}
+
 /** Reads the key `axis` of ROOT; without one, or with an empty one, the plan's has no node.
- * Whether its stage exists is seen when stages are resolved (cz__plan_axis_stage). */
+ * Whether its stages exist is seen when stages are resolved (cz__plan_axis_stages). */
 cz_status cz__plan_read_axis(cz_plan *p, const cz_config_node *root) {
-  static const char steps[] = ".train.steps";
   cz_axis *a = &p->axis;
   const cz_config_node *node = cz_config_get(root, "axis"), *n;
   if (is_nothing(node)) return CZ_OK;
@@ -65,45 +154,91 @@ cz_status cz__plan_read_axis(cz_plan *p, const cz_config_node *root) {
   CZ_TRY(cz_config_need(&n, node, "name"));
   CZ_TRY(cz_config_text(&a->name, n));
   CZ_TRY(cz_config_need(&n, node, "set"));
-  CZ_TRY(cz_config_text(&a->set, n));
   CZ_TRY(cz_config_need(&a->list, node, "values"));
   CZ_TRY(read_values(p, a));
+  CZ_TRY(read_set(p, n, cz_config_get(root, "stages")));
   a->node = node;
-  const char *point = strchr(a->set, '.');
-  if (!point || point == a->set || !point[1])
-    return cz_config_error(n, "'%s' is not the name of a stage, a point and a key", a->set);
-  a->steps = !strcmp(point, steps);
   return a->steps ? check_steps(a) : CZ_OK;
 }
 
-/** Finds the stage of the axis among STAGES. CZ_EUSAGE with the nearest spelling. */
-cz_status cz__plan_axis_stage(cz_plan *p, const cz_config_node *stages) {
-  cz_axis *a = &p->axis;
-  const char **names;
-  char name[256];
-  const size_t n = cz_config_count(stages);
-  if (!a->node) return CZ_OK;
-  snprintf(name, sizeof name, "%.*s", (int)strcspn(a->set, "."), a->set);
-  CZ_TRY(cz_arena_alloc(p->arena, &names, n, sizeof *names));
-  for (a->stage = 0; a->stage < n; a->stage++) {
-    names[a->stage] = cz_config_key_at(stages, a->stage);
-    if (!strcmp(names[a->stage], name)) return CZ_OK;
-  }
-  return cz_config_error(cz_config_get(a->node, "set"), "axis: '%s' is no stage of this file%s",
-                         name, cz_suggest(name, names, n).text);
+/* Whether KEY, STAGE.KEY, is of the stage called NAME. */
+static bool is_of(const char *key, const char *name) {
+  const size_t length = strcspn(key, ".");
+  return strlen(name) == length && !strncmp(key, name, length);
 }
 
-/* Whether the row of NODE is without the stage of the axis: then all values are alike to it. */
+/** Whether the axis sets a key of the stage called STAGE. */
+bool cz_plan_axis_sets(const cz_plan *p, const char *stage) {
+  for (size_t i = 0; p->axis.node && i < p->axis.n_keys; i++)
+    if (is_of(p->axis.keys[i], stage)) return true;
+  return false;
+}
+
+static bool has_stage(const cz_config_node *stages, const char *key) {
+  for (size_t i = 0; i < cz_config_count(stages); i++)
+    if (is_of(key, cz_config_key_at(stages, i))) return true;
+  return false;
+}
+
+static cz_status no_stage(const cz_plan *p, const cz_config_node *stages, const char *key) {
+  const char **names;
+  char name[256];
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(key, "."), key);
+  CZ_TRY(cz_arena_alloc(p->arena, &names, cz_config_count(stages), sizeof *names));
+  for (size_t i = 0; i < cz_config_count(stages); i++) names[i] = cz_config_key_at(stages, i);
+  return cz_config_error(cz_config_get(p->axis.node, "set"), "axis: '%s' is no stage of this file%s",
+                         name, cz_suggest(name, names, cz_config_count(stages)).text);
+}
+
+/** Finds the stages of the axis among STAGES; of several, those that the file or its scale drops
+ * are left out. CZ_EUSAGE with the nearest spelling. */
+cz_status cz__plan_axis_stages(cz_plan *p, const cz_config_node *stages) {
+  cz_axis *a = &p->axis;
+  cz_buf names = {0};
+  char *kept;
+  size_t left = 0, n = cz_config_count(stages);
+  cz_status st = CZ_OK;
+  for (size_t i = 0; a->node && i < a->n_keys; i++) {
+    const char *key = a->keys[i];
+    if (!has_stage(a->n_keys > 1 ? p->all_stages : stages, key)) return no_stage(p, stages, key);
+    if (has_stage(stages, key)) a->keys[left++] = key;
+  }
+  if (!a->node) return CZ_OK;
+  a->n_keys = left;
+  if (!left) return cz_config_error(cz_config_get(a->node, "set"), "axis: its stages are dropped");
+  a->stage = n;
+  for (size_t i = 0; i < n && st == CZ_OK; i++) {
+    const char *name = cz_config_key_at(stages, i);
+    if (!cz_plan_axis_sets(p, name)) continue;
+    if (a->stage == n) a->stage = i;
+    st = cz_buf_addf(&names, "%s%s", names.len ? ", " : "", name);
+  }
+  if (st == CZ_OK) st = cz_arena_strdup(p->arena, &kept, names.data);
+  if (st == CZ_OK) a->stages = kept;
+  cz_buf_free(&names);
+  return st;
+}
+
+/* Whether LIST, a row's `without`, has the stage of KEY. */
+static cz_status is_without(bool *found, const cz_config_node *list, const char *key) {
+  const char *text;
+  for (size_t i = 0; !*found && i < cz_config_count(list); i++) {
+    CZ_TRY(cz_config_text(&text, cz_config_at(list, i)));
+    *found = is_of(key, text);
+  }
+  return CZ_OK;
+}
+
+/* Whether the row of NODE is without all stages of the axis: then all values are alike to it. */
 static cz_status lacks_axis(bool *lacks, const cz_plan *p, const cz_config_node *node) {
   const cz_config_node *list = cz_config_get(node, "without");
-  const char *text;
-  size_t length = p->axis.node ? strcspn(p->axis.set, ".") : 0;
   *lacks = !p->axis.node;
   if (!list || !p->axis.node) return CZ_OK;
   CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
-  for (size_t i = 0; i < cz_config_count(list); i++) {
-    CZ_TRY(cz_config_text(&text, cz_config_at(list, i)));
-    *lacks |= strlen(text) == length && !strncmp(text, p->axis.set, length);
+  *lacks = true;
+  for (size_t k = 0; *lacks && k < p->axis.n_keys; k++) {
+    *lacks = false;
+    CZ_TRY(is_without(lacks, list, p->axis.keys[k]));
   }
   return CZ_OK;
 }
@@ -112,8 +247,9 @@ static cz_status lacks_axis(bool *lacks, const cz_plan *p, const cz_config_node 
 static cz_status check_own_value(const cz_plan *p, const cz_config_node *node) {
   const cz_config_node *set = cz_config_get(node, "set");
   for (size_t i = 0; p->axis.node && set && i < cz_config_count(set); i++)
-    if (!strcmp(cz_config_key_at(set, i), p->axis.set))
-      return cz_config_error(cz_config_at(set, i), "the axis sets '%s'", p->axis.set);
+    for (size_t k = 0; k < p->axis.n_keys; k++)
+      if (!strcmp(cz_config_key_at(set, i), p->axis.keys[k]))
+        return cz_config_error(cz_config_at(set, i), "the axis sets '%s'", p->axis.keys[k]);
   return CZ_OK;
 }
 

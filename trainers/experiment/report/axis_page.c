@@ -50,13 +50,12 @@ static cz_status column_figure(cz_buf *out, const cz_comparison *t, size_t colum
   const cz_plan *p = &t->results->plan;
   const cz_column *c = &p->columns[column];
   char title[512], x_name[256];
-  const int stage = (int)strcspn(p->axis.set, ".");
   const size_t n = fill_series(series, numbers, t, column, by);
   if (by == BY_VALUE)
     snprintf(x_name, sizeof x_name, "%.200s", p->axis.set);
   else
-    snprintf(x_name, sizeof x_name, "%s of %.*s", by == BY_TOKENS ? "million tokens" : "seconds",
-             stage, p->axis.set);
+    snprintf(x_name, sizeof x_name, "%s of %.200s", by == BY_TOKENS ? "million tokens" : "seconds",
+             p->axis.stages);
   snprintf(title, sizeof title, "%.200s over %.250s", c->name, x_name);
   return cz_plot_lines_log(out, title, x_name, c->unit ? c->unit : "", series, n);
 }
