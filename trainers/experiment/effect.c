@@ -91,9 +91,10 @@ static cz_status check_word(const cz_plan *p, const cz_config_node *root, const 
     return CZ_OK;
   }
   if (is_used(p, stage, stage_bytes, path, (size_t)(end - path), text)) return CZ_OK;
-  return cz_config_error(value, "has no effect: %s; set it there",
-                         stage ? "every row or the axis sets this key, or the rows are without the stage"
-                               : "every stage that takes this key sets it, or a row or the axis does");
+  return cz_config_error(
+      value, "has no effect: %s; set it there",
+      stage ? "every row or the axis sets this key, or the rows are without the stage"
+            : "every stage that takes this key sets it, or a row or the axis does");
 }
 
 /** CZ_EUSAGE when an override (WORDS, `a.b=c`) of a single value below `common` or `stages` is

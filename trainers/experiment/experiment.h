@@ -32,8 +32,11 @@
  *                          every row once for each value; one without that stage once.
  *                          set: a list of STAGE.KEY, or common.KEY, is of several stages
  *   baseline: ROW          the row that others are compared with
- *   columns: [{name: ..., value: ..., paper: COLUMN, unit: ...}, ...]
- *                          value: STAGE.PATH, or a list of them, whose mean it is
+ *   contrasts: [[ROW, OTHER], ...]
+ *                          pairs of rows whose difference is tested at each value
+ *   columns: [{name: ..., value: ..., take: ..., paper: COLUMN, unit: ...}, ...]
+ *                          value: STAGE.PATH, or a list of them, whose mean it is;
+ *                          take: what of a list in the result that PATH leads through
  *   paper_noise: {COLUMN: deviation}
  *                          what the paper says of its own seeds
  *   scales: {nano: {...}, mini: {...}}
@@ -93,8 +96,18 @@ typedef struct cz_axis {
   const cz_config_node *list;
   const char **values;     /* [n] as texts */
   size_t n, n_keys, stage; /* stage: the number of the one STAGE that a budget of steps is of */
-  bool steps; /* the only KEY is train.steps: points are lengths of one training */
+  bool steps;              /* the only KEY is train.steps: points are lengths of one training */
 } cz_axis;
+
+/* What a column takes of the numbers of a list. */
+typedef enum cz_take {
+  CZ_TAKE_ONE,
+  CZ_TAKE_MEAN,
+  CZ_TAKE_MIN,
+  CZ_TAKE_MAX,
+  CZ_TAKE_SPREAD
+} cz_take;
+extern const char *const cz_take_names[]; /* but for ONE, null-terminated */
 
 /* A value that a stage leaves: a score, STAGE.TASK.scores.METRIC, or another number,
  * STAGE.KEY.KEY. */
@@ -103,6 +116,7 @@ typedef struct cz_column_path {
   size_t stage;              /* the stage's number */
   const char *key;           /* what follows the stage */
   const char *task, *metric; /* of a score; null: it is none */
+  cz_take take;              /* ONE: the path leads to a number and through no list */
 } cz_column_path;
 
 typedef struct cz_column {
@@ -112,6 +126,21 @@ typedef struct cz_column {
   size_t n_paths;
   double paper_noise; /* the paper's deviation over its own seeds; NaN: it gives none */
 } cz_column;
+
+/* Two rows of the file whose difference is tested. */
+typedef struct cz_contrast {
+  const char *rows[2]; /* as listed: the first minus the second */
+} cz_contrast;
+
+/* One test of a contrast. */
+typedef struct cz_pair {
+  size_t contrast, row, other; /* numbers of the contrast and of the plan's rows */
+  size_t point;                /* of the axis; SIZE_MAX: neither row has one */
+} cz_pair;
+
+/* What differs between the seeds of a row: weights, order and dropout (PLAIN); those, on one T
+ * (ONE_T); or T as well (DRAWS). */
+typedef enum cz_seeds_draw { CZ_SEEDS_PLAIN, CZ_SEEDS_ONE_T, CZ_SEEDS_DRAWS } cz_seeds_draw;
 
 /* A plan is made whole before anything runs and does not change afterwards, so that two
  * ranks, or a run and the report on it, read the same one. */
@@ -127,8 +156,10 @@ typedef struct cz_plan {
   cz_axis axis;
   size_t control; /* number of the control's first row, which is behind the others; n_rows: none */
   cz_column *columns;
+  cz_contrast *contrasts;
+  cz_pair *pairs;        /* the contrasts in the file's order, each over the axis */
   cz_plan_stage *stages; /* [seeds][rows][n_stages] */
-  size_t n_seeds, n_rows, n_columns, n_stages;
+  size_t n_seeds, n_rows, n_columns, n_stages, n_contrasts, n_pairs;
 } cz_plan;
 
 CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds,
@@ -139,6 +170,8 @@ size_t cz_plan_count(const cz_plan *plan);
 size_t cz_plan_baseline_of(const cz_plan *plan, size_t row);
 size_t cz_plan_control_of(const cz_plan *plan, size_t row);
 bool cz_plan_row_is(const cz_plan *plan, size_t row, size_t point);
+cz_seeds_draw cz_plan_stage_draws(const cz_config_node *stage);
+cz_seeds_draw cz_plan_row_draws(const cz_plan *plan, size_t row);
 bool cz_plan_axis_sets(const cz_plan *plan, const char *stage);
 bool cz_column_same_task(const cz_column_path *a, const cz_column_path *b);
 bool cz_column_all_scores(const cz_column *column);

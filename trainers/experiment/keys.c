@@ -33,6 +33,9 @@ static const cz_key_spec experiment_keys[] = {
                  .help = "a second axis: every row once for each value of one key"),
     CZ_KEY_OTHER("baseline", TEXT, .fallback = "",
                  .help = "name of the row that the others are compared with"),
+    CZ_KEY_OTHER("contrasts", TREE, .fallback = "", .holds = "list of pairs of rows",
+                 .help = "[ROW, OTHER]: the difference is tested at each value of the axis, paired "
+                         "over seeds and test examples, corrected for all tests of a column"),
     CZ_KEY_OTHER("columns", TREE, .holds = "list of columns", .help = "the values of the table"),
     CZ_KEY_OTHER("paper_noise", TREE, .fallback = "", .holds = "mapping of numbers",
                  .help = "the paper's deviation over its own seeds, by the names in `paper`"),
@@ -83,6 +86,9 @@ static const cz_key_spec column_keys[] = {
                 "baseline.SCORE is what a program that knows nothing gets, keyword.SCORE and "
                 "naive_bayes.SCORE what looking for the label in the text and counting words get), "
                 "STAGE.VALUE of one that trains (its values are listed below these keys)"),
+    CZ_KEY_OTHER("take", ENUM, .fallback = "", .choices = cz_take_names,
+                 .help = "what of a list in the result that a place leads through, as "
+                         "pet.members.accuracy does; spread is the largest minus the smallest"),
     CZ_KEY_OTHER("paper", TEXT, .fallback = "",
                  .help = "which of the paper's values stands beside it"),
     CZ_KEY_OTHER("unit", TEXT, .fallback = "", .help = "of the value, for the table's head"),

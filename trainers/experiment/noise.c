@@ -352,6 +352,8 @@ static void fill_contrasts(contrast *x, const column *c) {
     if (control == SIZE_MAX) x[row * CONTRASTS + CONTROL].seeds = 0;
     if (base == SIZE_MAX || base == row) x[row * CONTRASTS + DIFFERENCE].seeds = 0;
   }
+  for (size_t i = 0; i < p->n_pairs; i++)
+    contrast_of(&x[p->n_rows * CONTRASTS + i], c, p->pairs[i].row, p->pairs[i].other);
 }
 
 static cz_status errors_of(cz_noise *out, const column *c, const contrast *x, size_t n) {
@@ -370,7 +372,7 @@ static cz_status errors_of(cz_noise *out, const column *c, const contrast *x, si
 }
 
 static cz_status noise_of_column(cz_results *r, column *c) {
-  const size_t rows = r->plan.n_rows, n = rows * CONTRASTS;
+  const size_t rows = r->plan.n_rows, pairs = r->plan.n_pairs, n = rows * CONTRASTS + pairs;
   double *coefficients;
   contrast *x = NULL;
   cz_noise *errors = NULL;
@@ -389,6 +391,8 @@ static cz_status noise_of_column(cz_results *r, column *c) {
     noise->lead = errors[row * CONTRASTS + LEAD];
     noise->best_lead = errors[row * CONTRASTS + BEST_LEAD];
   }
+  for (size_t i = 0; i < pairs; i++)
+    r->pair_noise[c->index * pairs + i] = errors[rows * CONTRASTS + i];
 done:
   free(errors);
   free(x);
@@ -437,6 +441,7 @@ cz_status cz_noise_read(cz_results *r, const char *run) {
   const cz_noise unknown = {NAN, NAN};
   for (size_t i = 0; i < r->plan.n_columns * r->plan.n_rows; i++)
     r->noise[i] = (cz_example_noise){unknown, unknown, unknown, unknown, unknown, NULL};
+  for (size_t i = 0; i < r->plan.n_columns * r->plan.n_pairs; i++) r->pair_noise[i] = unknown;
   for (size_t c = 0; c < r->plan.n_columns; c++) CZ_TRY(read_column(r, run, c));
   return CZ_OK;
 }

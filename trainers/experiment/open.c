@@ -80,6 +80,24 @@ static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *valu
   return CZ_OK;
 }
 
+const char *const cz_take_names[] = {"mean", "min", "max", "spread", NULL};
+
+/* `take`: the same of all paths. */
+static cz_status read_take(cz_column *c, const cz_config_node *node) {
+  const cz_config_node *n = cz_config_get(node, "take");
+  const char *text;
+  size_t which;
+  if (!n) return CZ_OK;
+  CZ_TRY(cz_config_text(&text, n));
+  CZ_TRY(CZ_AT(n, cz_find_name(&which, "take", text, cz_take_names, 4)));
+  for (size_t i = 0; i < c->n_paths; i++) {
+    if (c->paths[i].task)
+      return cz_config_error(n, "take: the score '%s' is one number and no list", c->paths[i].text);
+    c->paths[i].take = (cz_take)(which + 1);
+  }
+  return CZ_OK;
+}
+
 /* A column of the paper that no row has is a slip of the pen. */
 static cz_status check_paper(const cz_plan *p, const cz_config_node *column, const char *paper) {
   for (size_t r = 0; r < p->n_rows; r++)
@@ -103,6 +121,7 @@ static cz_status read_column(cz_plan *p, const cz_config_node *root, const cz_co
   CZ_TRY(cz_config_text(&c->name, n));
   CZ_TRY(cz_config_need(&n, node, "value"));
   CZ_TRY(read_paths(p, c, n, cz_config_get(root, "stages")));
+  CZ_TRY(read_take(c, node));
   CZ_TRY(optional_text(&c->paper, node, "paper"));
   CZ_TRY(optional_text(&c->unit, node, "unit"));
   CZ_TRY(optional_text(&c->note, node, "note"));
@@ -186,6 +205,7 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   CZ_TRY(cz__plan_read_axis(p, root));
   CZ_TRY(cz__plan_read_rows(p, root));
   CZ_TRY(check_baseline(p, root));
+  CZ_TRY(cz__plan_read_contrasts(p, root));
   if (p->scales && !cz_config_get(root, "stages")) return need_scale(p);
   CZ_TRY(cz__plan_drop_stages(p, &root));
   CZ_TRY(cz__plan_check_common(root));

@@ -89,6 +89,37 @@ static cz_status refuse_path(const cz_check *c, const cz_config_node *node, cons
   return st;
 }
 
+/* Whether a value is called PATH where `[]` stands for the items of lists, as in
+ * "pet.members[].accuracy". */
+static bool leads_through_list(const cz_check *c, const char *path) {
+  const char *name, *mark;
+  json_t *value;
+  json_object_foreach(c->results, name, value) {
+    const char *at = path, *from = name;
+    if (!strstr(name, "[]")) continue;
+    while ((mark = strstr(from, "[]")) && !strncmp(at, from, (size_t)(mark - from)))
+      at += mark - from, from = mark + 2;
+    if (!strcmp(at, from)) return true;
+  }
+  return false;
+}
+
+/* A value that the stages are known to leave is a list where the column has `take`. */
+static cz_status check_take(const cz_check *c, const cz_config_node *node, const cz_column *column,
+                            const cz_column_path *path) {
+  const bool list = leads_through_list(c, path->text);
+  if (!list && !json_object_get(c->results, path->text)) return refuse_path(c, node, path->text);
+  if (list && path->take == CZ_TAKE_ONE)
+    return cz_config_error(node,
+                           "'%s' leads to a list: the key `take` (mean, min, max or spread) "
+                           "is missing",
+                           path->text);
+  if (!list && path->take != CZ_TAKE_ONE)
+    return cz_config_error(cz_config_get(column->node, "take"),
+                           "take: '%s' is one number and no list", path->text);
+  return CZ_OK;
+}
+
 /* Each value of each column is left by a stage, in one row at least: rows may have tasks
  * of their own. */
 static cz_status check_values(const cz_check *c, const cz_plan *p) {
@@ -96,8 +127,8 @@ static cz_status check_values(const cz_check *c, const cz_plan *p) {
     const cz_config_node *value = cz_config_get(p->columns[k].node, "value");
     bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
     for (size_t i = 0; i < p->columns[k].n_paths; i++)
-      if (!json_object_get(c->results, p->columns[k].paths[i].text))
-        CZ_TRY(refuse_path(c, list ? cz_config_at(value, i) : value, p->columns[k].paths[i].text));
+      CZ_TRY(check_take(c, list ? cz_config_at(value, i) : value, &p->columns[k],
+                        &p->columns[k].paths[i]));
   }
   return CZ_OK;
 }

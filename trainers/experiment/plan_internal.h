@@ -10,6 +10,9 @@ CZ_MUST cz_status cz__plan_read_rows(cz_plan *p, const cz_config_node *root);
 CZ_MUST cz_status cz__plan_drop_stages(cz_plan *p, const cz_config_node **root);
 CZ_MUST cz_status cz__plan_axis_stages(cz_plan *p, const cz_config_node *stages);
 
+/* contrasts.c: behind the rows. */
+CZ_MUST cz_status cz__plan_read_contrasts(cz_plan *p, const cz_config_node *root);
+
 /* plan.c: stages of rows and seeds, and their keys. Keys come last: a stage's key
  * contains those of the stages that it names, so references are found first, and stages
  * are taken in the file's order. */

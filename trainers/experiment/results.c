@@ -137,9 +137,106 @@ static const json_t *path_value(const cz__stages *o, const cz_column_path *path,
   return json_object_get(json_object_get(cz__results_task(o, path), what), path->metric);
 }
 
+/* The numbers that a path leads to, through lists to those of all their items. */
+typedef struct numbers {
+  double sum, low, high;
+  size_t n;
+  bool list, missing; /* a list was on the way; something was no number */
+} numbers;
+
+static void collect(numbers *all, const json_t *root, const char *path) {
+  char key[256];
+  const json_t *item;
+  size_t i;
+  while (*path && json_is_object(root)) {
+    const size_t length = strcspn(path, ".");
+    snprintf(key, sizeof key, "%.*s", (int)length, path);
+    root = json_object_get(root, key);
+    path += length + (path[length] == '.');
+  }
+  if (json_is_array(root)) {
+    all->list = true;
+    json_array_foreach(root, i, item) collect(all, item, path);
+  } else if (*path || !json_is_number(root)) {
+    all->missing = true;
+  } else {
+    const double x = json_number_value(root);
+    all->low = all->n && all->low < x ? all->low : x;
+    all->high = all->n && all->high > x ? all->high : x;
+    all->sum += x, all->n++;
+  }
+}
+
+static double taken(const numbers *all, cz_take take) {
+  if (!all->n || all->missing) return NAN;
+  switch (take) {
+  case CZ_TAKE_MEAN: return all->sum / (double)all->n;
+  case CZ_TAKE_MIN: return all->low;
+  case CZ_TAKE_MAX: return all->high;
+  case CZ_TAKE_SPREAD: return all->high - all->low;
+  case CZ_TAKE_ONE: break;
+  }
+  return NAN;
+}
+
+/** The number at PATH, `a.b.c`, below ROOT; through a list the mean of those of its items. NaN
+ * where one is missing. */
+double cz_results_number(const json_t *root, const char *path) {
+  numbers all = {0};
+  collect(&all, root, path);
+  return taken(&all, CZ_TAKE_MEAN);
+}
+
+/* Whether METRICS are of a stage with members, or judge a classifier (docs/reports.md 4.4). */
+static bool is_few_shot(json_t *metrics) {
+  const char *name;
+  json_t *value;
+  if (json_is_array(json_object_get(metrics, "members"))) return true;
+  json_object_foreach(metrics, name, value) {
+    if (json_object_get(value, "ece") || json_object_get(value, "shares")) return true;
+  }
+  return false;
+}
+
+/* Keeps the metrics that the report of few-shot classifiers is made of. */
+static void keep_few_shot(cz_results *r, const cz__stages *o, size_t seed, size_t row) {
+  const cz_plan *p = &r->plan;
+  for (size_t i = 0; i < p->n_stages; i++) {
+    json_t *metrics = json_object_get(o->result[i], "metrics");
+    if (metrics && is_few_shot(metrics))
+      r->few_shot[(row * p->n_stages + i) * p->n_seeds + seed] = json_incref(metrics);
+  }
+}
+
+/* The paths of a column lead through lists where it has `take`, and nowhere else. */
+static cz_status check_lists(const cz__stages *o, const cz_column *c) {
+  const cz_config_node *value = cz_config_get(c->node, "value");
+  for (size_t i = 0; i < c->n_paths; i++) {
+    const cz_column_path *path = &c->paths[i];
+    const json_t *metrics = json_object_get(o->result[path->stage], "metrics");
+    numbers all = {0};
+    if (path->task || !metrics) continue;
+    collect(&all, metrics, path->key);
+    if (all.list && path->take == CZ_TAKE_ONE)
+      return cz_config_error(value,
+                             "'%s' leads to a list of %zu numbers: the key `take` (mean, min, max "
+                             "or spread) is missing",
+                             path->text, all.n);
+    if (!all.list && all.n && path->take != CZ_TAKE_ONE)
+      return cz_config_error(cz_config_get(c->node, "take"), "take: '%s' is one number and no list",
+                             path->text);
+  }
+  return CZ_OK;
+}
+
 /** The number at PATH; of a score, what WHAT has: "scores", the model, else a program. NaN where
  * it is not there. */
 double cz__results_value(const cz__stages *o, const cz_column_path *path, const char *what) {
+  if (path->take != CZ_TAKE_ONE) {
+    numbers all = {0};
+    collect(&all, json_object_get(o->result[path->stage], "metrics"), path->key);
+    return taken(&all, path->take);
+  }
   const json_t *value = path_value(o, path, what);
   return json_is_number(value) ? json_number_value(value) : NAN;
 }
@@ -271,11 +368,13 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
   cz__stages o;
   cz_status st = open_stages(&o, p, run, seed, row);
   for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
+    if ((st = check_lists(&o, &p->columns[c])) != CZ_OK) break;
     r->values[(c * p->n_rows + row) * p->n_seeds + seed] =
         cz__results_mean(&o, &p->columns[c], "scores");
     st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, &p->columns[c]);
     if (st == CZ_OK) st = cz__results_baselines(r, &o, c);
   }
+  if (st == CZ_OK) keep_few_shot(r, &o, seed, row);
   if (st == CZ_OK) add_point(&r->points[row], &o, p, row);
   if (st == CZ_OK) add_cost(&r->costs[row], &r->texts[row], &o, p, row);
   close_stages(&o);
@@ -339,6 +438,9 @@ static cz_status allocate(cz_results *r) {
   CZ_TRY(cz_arena_alloc(p->arena, &r->paper, p->n_columns * p->n_rows, sizeof *r->paper));
   CZ_TRY(cz_arena_alloc(p->arena, &r->undefined, p->n_columns * p->n_rows, sizeof *r->undefined));
   CZ_TRY(cz_arena_alloc(p->arena, &r->noise, p->n_columns * p->n_rows, sizeof *r->noise));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->pair_noise, p->n_columns * p->n_pairs + 1,
+                        sizeof *r->pair_noise));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->few_shot, cz_plan_count(p), sizeof *r->few_shot));
   CZ_TRY(cz_arena_alloc(p->arena, &r->texts, p->n_rows, sizeof *r->texts));
   CZ_TRY(cz_arena_alloc(p->arena, &r->points, p->n_rows, sizeof *r->points));
   CZ_TRY(cz_arena_alloc(p->arena, &r->baselines, p->n_columns, sizeof *r->baselines));
@@ -375,4 +477,8 @@ cz_status cz_results_open(cz_results *r, const char *run) {
 }
 
 /** Frees the results. */
-void cz_results_close(cz_results *r) { cz_plan_close(&r->plan); }
+void cz_results_close(cz_results *r) {
+  for (size_t i = 0; r->few_shot && i < cz_plan_count(&r->plan); i++) json_decref(r->few_shot[i]);
+  r->few_shot = NULL;
+  cz_plan_close(&r->plan);
+}

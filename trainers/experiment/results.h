@@ -7,6 +7,8 @@
 #include "metrics/statistics.h"
 #include "stages/estimate.h"
 
+#include <jansson.h>
+
 /* What a row read in the stages that have an objective, mean over the finished seeds.
  * NaN: it has no such stage, or they do not say. */
 typedef struct cz_row_text {
@@ -72,9 +74,12 @@ typedef struct cz_results {
   double *paper;           /* [columns][rows], NaN where the paper has none */
   cz_baselines *baselines; /* [columns] */
   cz_example_noise *noise; /* [columns][rows] */
+  cz_noise *pair_noise;    /* [columns][pairs] of the difference, example by example */
   cz_cost *costs;          /* [rows] mean over the finished seeds; shared stages count in full */
   cz_row_text *texts;      /* [rows] */
   cz_row_point *points;    /* [rows] */
+  json_t **few_shot;       /* [rows][stages][seeds] metrics of those that judge a few-shot
+                              classifier or have members; null elsewhere */
   size_t done, total;      /* different stages: with a result, all */
   cz_trained trained[CZ_TRAINED]; /* in the order of the plan */
 } cz_results;
@@ -82,6 +87,7 @@ typedef struct cz_results {
 CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan *plan,
                                      const char *path);
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
+double cz_results_number(const json_t *root, const char *path);
 bool cz_results_scored(const cz_results *r, size_t column);
 double cz_results_baseline(const cz_results *r, size_t column, bool strongest);
 const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest);

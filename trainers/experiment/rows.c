@@ -133,8 +133,8 @@ static cz_status read_set(cz_plan *p, const cz_config_node *set, const cz_config
     CZ_GO(st, add_set(a, p, one, stages), done);
     CZ_GO(st, cz_config_text(&name, one), done);
     CZ_GO(st, cz_buf_addf(&text, "%s%s", i ? ", " : "", name), done);
-    a->steps = !list && a->n_keys == 1 && a->keys[0] == name &&
-               !strcmp(strchr(name, '.'), ".train.steps");
+    a->steps =
+        !list && a->n_keys == 1 && a->keys[0] == name && !strcmp(strchr(name, '.'), ".train.steps");
   }
   CZ_GO(st, cz_arena_strdup(p->arena, &kept, text.data), done);
   a->set = kept;
@@ -186,8 +186,9 @@ static cz_status no_stage(const cz_plan *p, const cz_config_node *stages, const 
   snprintf(name, sizeof name, "%.*s", (int)strcspn(key, "."), key);
   CZ_TRY(cz_arena_alloc(p->arena, &names, cz_config_count(stages), sizeof *names));
   for (size_t i = 0; i < cz_config_count(stages); i++) names[i] = cz_config_key_at(stages, i);
-  return cz_config_error(cz_config_get(p->axis.node, "set"), "axis: '%s' is no stage of this file%s",
-                         name, cz_suggest(name, names, cz_config_count(stages)).text);
+  return cz_config_error(cz_config_get(p->axis.node, "set"),
+                         "axis: '%s' is no stage of this file%s", name,
+                         cz_suggest(name, names, cz_config_count(stages)).text);
 }
 
 /** Finds the stages of the axis among STAGES; of several, those that the file or its scale drops

@@ -118,8 +118,7 @@ static cz_status print_costs(cz_buf *out, const cz_comparison *t, bool colours) 
   const cz_plan *p = &t->results->plan;
   cz_grid g = {.columns = p->axis.n + 2};
   cz_status st;
-  CZ_GO(st,
-        cz_buf_addf(out, "%s up to each %s, mean over seeds\n", p->axis.stages, p->axis.name),
+  CZ_GO(st, cz_buf_addf(out, "%s up to each %s, mean over seeds\n", p->axis.stages, p->axis.name),
         done);
   CZ_GO(st, cz_grid_add(&g, "row"), done);
   CZ_GO(st, cz_grid_add(&g, "what"), done);

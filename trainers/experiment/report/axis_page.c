@@ -52,7 +52,7 @@ static cz_status column_figure(cz_buf *out, const cz_comparison *t, size_t colum
   char title[512], x_name[256];
   const size_t n = fill_series(series, numbers, t, column, by);
   if (by == BY_VALUE)
-    snprintf(x_name, sizeof x_name, "%.200s", p->axis.set);
+    snprintf(x_name, sizeof x_name, "%.200s", p->axis.n_keys > 1 ? p->axis.name : p->axis.set);
   else
     snprintf(x_name, sizeof x_name, "%s of %.200s", by == BY_TOKENS ? "million tokens" : "seconds",
              p->axis.stages);
@@ -151,10 +151,12 @@ cz_status cz_axis_figures(cz_buf *out, const cz_comparison *t) {
   CZ_GO(st, cz_buf_addf(out, "<h2>By "), done);
   CZ_GO(st, cz_html_text(out, p->axis.name), done);
   CZ_GO(st,
-        cz_buf_addf(out, "</h2>\n<p class=\"soft\">The band is the 95 %% interval of the mean over "
-                         "seeds and, where it is "
-                         "known, test examples; the axis is logarithmic. A row that does not "
-                         "depend on it is a level line.</p>\n<div class=\"plots\">\n"),
+        cz_buf_addf(
+            out,
+            "</h2>\n<p class=\"soft\">The band is the 95 %% interval of the mean over "
+            "seeds and, where it is "
+            "known, test examples; the axis is logarithmic, 0 at its left end. A row that does not "
+            "depend on it is a level line.</p>\n<div class=\"plots\">\n"),
         done);
   for (size_t c = 0; c < p->n_columns; c++) {
     CZ_GO(st, column_figure(out, t, c, p->axis.steps ? BY_TOKENS : BY_VALUE, series, numbers),

@@ -1,4 +1,5 @@
 #include "experiment/report/compare.h"
+#include "experiment/report/contrasts.h"
 #include "metrics/scores.h"
 #include "tasks/score.h"
 
@@ -73,8 +74,20 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   return CZ_OK;
 }
 
-/* The probability that a difference D under COLUMN is 0; NaN where it is not judged. */
-static double probability(const cz_results *r, size_t column, const cz_interval *d) {
+/** The difference of ROW to OTHER under COLUMN, paired over the seeds that both have, with the
+ * noise of their EXAMPLES; n is 0 without such a seed. */
+cz_status cz_compare_difference(cz_interval *difference, const cz_results *r, size_t column,
+                                size_t row, size_t other, const cz_noise *examples) {
+  double *x;
+  CZ_TRY(cz_alloc(&x, 2 * r->plan.n_seeds, sizeof *x));
+  cz_status st =
+      fill_difference(difference, r, column, row, other, examples, x, x + r->plan.n_seeds);
+  free(x);
+  return st;
+}
+
+/** The probability that a difference D under COLUMN is 0; NaN where it is not judged. */
+double cz_compare_probability(const cz_results *r, size_t column, const cz_interval *d) {
   return lacks_examples(r, column, &d->examples) ? NAN : cz_stats_p(d);
 }
 
@@ -102,8 +115,10 @@ static cz_status correct(cz_comparison *c) {
   CZ_TRY(cz_alloc(&p, 2 * n, sizeof *p));
   q = p + n;
   for (size_t i = 0; i < n; i++) {
-    p[i] = probability(r, i / rows, &c->cells[i].difference);
-    q[i] = judges_control(r, i / rows) ? probability(r, i / rows, &c->cells[i].over_control) : NAN;
+    p[i] = cz_compare_probability(r, i / rows, &c->cells[i].difference);
+    q[i] = judges_control(r, i / rows)
+               ? cz_compare_probability(r, i / rows, &c->cells[i].over_control)
+               : NAN;
     c->tests += !isnan(p[i]);
     c->control_tests += !isnan(q[i]);
   }
@@ -134,7 +149,8 @@ cz_status cz_compare_open(cz_comparison *c, const cz_results *r) {
     c->cells[i] = (cz_cell){.paper = r->paper[i], .p = NAN, .control_p = NAN};
     CZ_GO(st, fill_cell(&c->cells[i], r, i / p->n_rows, i % p->n_rows, x, x + p->n_seeds), done);
   }
-  st = correct(c);
+  CZ_GO(st, correct(c), done);
+  st = cz_contrasts_fill(c);
 done:
   free(x);
   return st;
@@ -143,6 +159,8 @@ done:
 /** Frees the table; accepts a zero-initialised one. */
 void cz_compare_close(cz_comparison *c) {
   free(c->cells);
+  free(c->pairs);
+  free(c->pair_tests);
   *c = (cz_comparison){0};
 }
 

@@ -38,6 +38,12 @@ typedef struct cz_cell {    /* one row under one column */
   cz_verdict best_verdict;    /* of the lead over the strongest: what reports say in words */
 } cz_cell;
 
+/* One test of a contrast under one column. */
+typedef struct cz_pair_cell {
+  cz_interval difference; /* n 0: none yet */
+  double p; /* that it is 0, corrected (Holm) for the column's tests; NaN as cz_cell.p */
+} cz_pair_cell;
+
 typedef struct cz_agreement { /* between the rows' means and the paper's */
   double spearman, kendall;
   size_t n; /* rows that both have, and whose noise of test examples is known */
@@ -46,6 +52,8 @@ typedef struct cz_agreement { /* between the rows' means and the paper's */
 typedef struct cz_comparison {
   const cz_results *results; /* borrowed */
   cz_cell *cells;            /* [columns][rows] */
+  cz_pair_cell *pairs;       /* [columns][pairs of the plan] */
+  size_t *pair_tests;        /* [columns] how many of them were corrected together */
   size_t tests;              /* differences that were corrected together */
   size_t control_tests;      /* and those to the control */
 } cz_comparison;
@@ -54,6 +62,9 @@ CZ_MUST cz_status cz_compare_open(cz_comparison *c, const cz_results *r);
 void cz_compare_close(cz_comparison *c);
 const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row);
 void cz_compare_ends(double ends[2], const cz_comparison *c, size_t column, size_t row);
+CZ_MUST cz_status cz_compare_difference(cz_interval *difference, const cz_results *r, size_t column,
+                                        size_t row, size_t other, const cz_noise *examples);
+double cz_compare_probability(const cz_results *r, size_t column, const cz_interval *difference);
 const char *cz_compare_why(const cz_undefined *u);
 bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
 const char *cz_compare_covered(const cz_comparison *c, size_t column);

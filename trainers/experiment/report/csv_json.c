@@ -3,10 +3,13 @@
 #include "experiment/report/report.h"
 #include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
+#include "experiment/report/contrasts.h"
+#include "experiment/report/few_shot.h"
 #include "experiment/report/table.h"
 #include "json/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static cz_status add_quoted(cz_buf *out, const char *text) {
@@ -97,8 +100,38 @@ static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, si
   return cz_buf_addf(out, "\n");
 }
 
-/** Appends the report as CSV: a header, then one line for each row and column; empty
- * fields are missing values. */
+/* Under the same header: the two rows, and the fields of their difference. */
+static cz_status contrast_line(cz_buf *out, const cz_comparison *t, size_t column, size_t i) {
+  const cz_plan *p = &t->results->plan;
+  const cz_pair *pair = &p->pairs[i];
+  const cz_pair_cell *c = cz_contrasts_at(t, column, i);
+  const double *values = &t->results->values[column * p->n_rows * p->n_seeds];
+  char name[700];
+  snprintf(name, sizeof name, "%.300s minus %.300s", p->rows[pair->row].name,
+           p->rows[pair->other].name);
+  CZ_TRY(add_quoted(out, name));
+  CZ_TRY(cz_buf_addf(out, ","));
+  CZ_TRY(add_quoted(out, p->columns[column].name));
+  CZ_TRY(cz_buf_addf(out, ","));
+  CZ_TRY(add_quoted(out, p->columns[column].unit));
+  CZ_TRY(cz_buf_addf(out, ",%zu,,,,,,,", c->difference.n));
+  CZ_TRY(add_interval(out, &c->difference, false));
+  CZ_TRY(add_real(out, c->p));
+  CZ_TRY(cz_buf_addf(out, ",%s,,,,,,,,,,,,", isnan(c->p) ? "" : c->p <= 0.05 ? "yes" : "no"));
+  if (p->control < p->n_rows) CZ_TRY(cz_buf_addf(out, ",,,,"));
+  if (p->axis.node) {
+    CZ_TRY(cz_buf_addf(out, ",,"));
+    CZ_TRY(add_quoted(out, pair->point == SIZE_MAX ? NULL : p->axis.values[pair->point]));
+    CZ_TRY(cz_buf_addf(out, ",,,"));
+  }
+  for (size_t s = 0; s < p->n_seeds; s++)
+    CZ_TRY(
+        add_real(out, values[pair->row * p->n_seeds + s] - values[pair->other * p->n_seeds + s]));
+  return cz_buf_addf(out, "\n");
+}
+
+/** Appends the report as CSV: a header, then one line for each row and column, and behind them one
+ * for each contrast, whose fields are those of a difference; empty fields are missing values. */
 cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
   const cz_plan *p = &r->plan;
   cz_comparison t;
@@ -125,6 +158,8 @@ cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   for (size_t c = 0; c < p->n_columns; c++)
     for (size_t row = 0; row < p->n_rows; row++) CZ_GO(st, csv_line(out, &t, c, row), done);
+  for (size_t c = 0; c < p->n_columns; c++)
+    for (size_t i = 0; i < p->n_pairs; i++) CZ_GO(st, contrast_line(out, &t, c, i), done);
 done:
   cz_compare_close(&t);
   return st;
@@ -256,6 +291,8 @@ static cz_status fill_json(json_t *root, const cz_comparison *t) {
     json_object_set_new(root, "control_comparisons", json_integer((json_int_t)t->control_tests));
   }
   CZ_TRY(cz_axis_json(root, t));
+  CZ_TRY(cz_contrasts_json(root, t, interval_json));
+  CZ_TRY(cz_few_shot_json(root, t->results));
   CZ_TRY(columns_json(columns, t));
   for (size_t c = 0; c < p->n_columns; c++)
     for (size_t row = 0; row < p->n_rows; row++) CZ_TRY(add_cell(cells, t, c, row));

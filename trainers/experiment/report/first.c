@@ -3,6 +3,7 @@
  * differ; and whether they beat a program that knows nothing. */
 #include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
+#include "experiment/report/contrasts.h"
 #include "experiment/report/table.h"
 
 #include <math.h>
@@ -290,6 +291,44 @@ done:
   return st;
 }
 
+/* The rows with the highest mean and the next at POINT; SIZE_MAX: there are none such. */
+static void two_highest(size_t best[2], const cz_comparison *c, size_t column, size_t point) {
+  const cz_plan *p = &c->results->plan;
+  best[0] = best[1] = SIZE_MAX;
+  for (size_t row = 0; row < p->n_rows; row++) {
+    const cz_interval *x = &cz_compare_at(c, column, row)->ours;
+    if ((p->rows[row].point != point && p->rows[row].point != SIZE_MAX) || !x->n) continue;
+    if (best[0] == SIZE_MAX || x->mean > cz_compare_at(c, column, best[0])->ours.mean)
+      best[1] = best[0], best[0] = row;
+    else if (best[1] == SIZE_MAX || x->mean > cz_compare_at(c, column, best[1])->ours.mean)
+      best[1] = row;
+  }
+}
+
+/* One sentence: which row has the highest mean at each value of an axis that is no budget. Rows of
+ * a run that is not finished have unlike numbers of seeds. */
+static cz_status leaders_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
+  const cz_plan *p = &c->results->plan;
+  bool said = false;
+  if (p->axis.steps || c->results->done < c->results->total ||
+      !cz_column_all_scores(&p->columns[column]))
+    return CZ_OK;
+  for (size_t k = 0; k < p->axis.n; k++) {
+    size_t best[2];
+    two_highest(best, c, column, k);
+    if (best[1] == SIZE_MAX) continue;
+    if (!said) CZ_TRY(cz_buf_addf(out, "%s: highest mean", p->columns[column].name));
+    CZ_TRY(cz_buf_addf(out, "%s at %s%s%s", said ? ";" : "", p->axis.values[k], said ? "" : " ",
+                       said ? "" : p->axis.name));
+    CZ_TRY(cz_buf_addf(out, " %s (%s), then %s (%s)", p->rows[best[0]].listed,
+                       cz_number_of(cz_compare_at(c, column, best[0])->ours.mean, 2).text,
+                       p->rows[best[1]].listed,
+                       cz_number_of(cz_compare_at(c, column, best[1])->ours.mean, 2).text));
+    said = true;
+  }
+  return said ? cz_buf_addf(out, "; means decide this, not intervals.\n") : CZ_OK;
+}
+
 /* In which precision the finished stages train; nothing where it is float32 alone. */
 static cz_status precision_sentence(cz_buf *out, const cz_results *r) {
   const cz_trained *t = r->trained;
@@ -318,9 +357,12 @@ cz_status cz_compare_first(cz_buf *out, const cz_comparison *c) {
     CZ_TRY(cz_buf_addf(out, "The run is not finished: %zu of %zu stages are done.\n", r->done,
                        r->total));
   CZ_TRY(precision_sentence(out, r));
+  CZ_TRY(cz_contrasts_deviation(out, c));
   for (size_t i = 0; i < p->n_columns; i++) {
     if (p->control < p->n_rows)
       CZ_TRY(p->axis.node ? axis_sentence(out, c, i) : control_sentence(out, c, i));
+    if (p->axis.node) CZ_TRY(leaders_sentence(out, c, i));
+    CZ_TRY(cz_contrasts_words(out, c, i));
     CZ_TRY(p->axis.node ? order_sentence(out, c, i) : cz_compare_rows(out, c, i));
     if (has_weaker(c, i)) CZ_TRY(cz_compare_baseline(out, c, i, false));
   }

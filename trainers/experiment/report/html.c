@@ -3,6 +3,8 @@
 #include "experiment/report/report.h"
 #include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
+#include "experiment/report/contrasts.h"
+#include "experiment/report/few_shot.h"
 #include "experiment/report/curves.h"
 #include "experiment/report/plot.h"
 #include "experiment/report/table.h"
@@ -305,9 +307,11 @@ static cz_status page(cz_buf *out, const cz_comparison *t, const char *run) {
   CZ_TRY(head(out, t->results));
   CZ_TRY(remarks(out, t, "First", true, cz_compare_first));
   if (t->results->plan.axis.node) CZ_TRY(cz_axis_figures(out, t));
+  CZ_TRY(cz_contrasts_page(out, t));
   CZ_TRY(table(out, t));
   CZ_TRY(remarks(out, t, "In words", false, cz_compare_remarks));
   if (!t->results->plan.axis.node) CZ_TRY(dot_plots(out, t));
+  CZ_TRY(cz_few_shot_page(out, t->results));
   CZ_TRY(loss_curves(out, t->results, run));
   CZ_TRY(costs(out, t->results));
   return cz_buf_addf(out, "</body>\n</html>\n");

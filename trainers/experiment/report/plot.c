@@ -10,7 +10,14 @@ typedef struct axis {
   double low, high, step; /* step between ticks */
   double from, to;
   bool log; /* values are logarithms, base 10; ticks are at 1, 2 and 5 times powers of ten */
+  double first,
+      zero; /* of logarithms: the first tick, and where 0 stands left of it; NaN: nowhere */
 } axis;
+
+/* Of values with a logarithmic axis: the range of those above 0, and where 0 stands. */
+typedef struct logs {
+  double low, high, zero; /* zero NaN: none is 0 */
+} logs;
 
 static const char *const dashes[] = {"none", "7 3", "2 3", "9 3 2 3"};
 
@@ -71,14 +78,17 @@ static double round_log(double value, bool above) {
   return whole + found;
 }
 
-/* An axis of logarithms that holds LOW to HIGH. */
-static axis log_axis(double low, double high, double from, double to) {
-  axis a = {.low = round_log(low, false),
-            .high = round_log(high, true),
+/* An axis of logarithms that holds the range of L, and 0. */
+static axis log_axis(const logs *l, double from, double to) {
+  axis a = {.low = round_log(l->low, false),
+            .high = round_log(l->high, true),
             .from = from,
             .to = to,
-            .log = true};
+            .log = true,
+            .zero = l->zero};
   if (a.high <= a.low) a.high = round_log(a.low + 0.05, true);
+  a.first = a.low;
+  if (!isnan(a.zero)) a.low = a.zero;
   return a;
 }
 
@@ -110,8 +120,9 @@ static cz_status draw_x_axis(cz_buf *out, const axis *a, double top, double bott
     tick_text(text, a, tick);
     CZ_TRY(draw_x_tick(out, a, tick, text, top, bottom));
   }
-  const bool many = a->high - a->low > 3.5; /* powers of ten alone have room */
-  double v = a->low;
+  const bool many = a->high - a->first > 3.5; /* powers of ten alone have room */
+  if (a->log && !isnan(a->zero)) CZ_TRY(draw_x_tick(out, a, a->zero, "0", top, bottom));
+  double v = a->first;
   while (a->log && v <= a->high + 1e-9) {
     if (!many || fabs(v - round(v)) < 1e-9) {
       snprintf(text, sizeof text, "%.6g", pow(10, v));
@@ -203,12 +214,12 @@ static cz_status draw_line(cz_buf *out, const cz_series *s, const axis *x, const
 }
 
 static cz_status plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name,
-                            const cz_series *series, size_t n, bool log) {
+                            const cz_series *series, size_t n, const logs *log) {
   const double left = 56, right = 560, top = 10, bottom = 270, line = 20;
   double xs[2], ys[2];
   series_range(series, n, log ? -INFINITY : 0, xs, ys);
   if (!(xs[0] <= xs[1])) return CZ_OK;
-  axis x = log ? log_axis(xs[0], xs[1], left, right) : round_axis(xs[0], xs[1], 6, left, right);
+  axis x = log ? log_axis(log, left, right) : round_axis(xs[0], xs[1], 6, left, right);
   axis y = round_axis(ys[0], ys[1], 5, bottom, top);
   CZ_TRY(open_svg(out, 580, bottom + 44 + line * (double)n, title));
   CZ_TRY(draw_x_axis(out, &x, top, bottom));
@@ -232,25 +243,45 @@ static cz_status plot_lines(cz_buf *out, const char *title, const char *x_name, 
  * Nothing is drawn when no point is finite. */
 cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name, const char *y_name,
                         const cz_series *series, size_t n) {
-  return plot_lines(out, title, x_name, y_name, series, n, false);
+  return plot_lines(out, title, x_name, y_name, series, n, NULL);
 }
 
-/** As cz_plot_lines, with a logarithmic X; points at which it is not above 0 are left out. */
+/* The range of the logarithms of all X above 0, and a place for 0 where there is one. */
+static logs range_of_logs(const cz_series *series, size_t n) {
+  logs l = {INFINITY, -INFINITY, NAN};
+  bool zero = false;
+  for (size_t k = 0; k < n; k++)
+    for (size_t i = 0; i < series[k].n; i++) {
+      if (!good(&series[k], i)) continue;
+      zero |= series[k].x[i] == 0;
+      if (!(series[k].x[i] > 0)) continue;
+      l.low = fmin(l.low, log10(series[k].x[i])), l.high = fmax(l.high, log10(series[k].x[i]));
+    }
+  if (zero) l.zero = round_log(l.low, false) - fmax(0.2, 0.12 * (l.high - l.low));
+  return l;
+}
+
+/** As cz_plot_lines, with a logarithmic X, left of which stands 0; points below 0 are left out. */
 cz_status cz_plot_lines_log(cz_buf *out, const char *title, const char *x_name, const char *y_name,
                             const cz_series *series, size_t n) {
+  const logs range = range_of_logs(series, n);
   size_t all = 0, at = 0;
   double *x;
   cz_series *of_logs = NULL;
+  if (!isfinite(range.low)) /* nothing, or 0 alone */
+    return plot_lines(out, title, x_name, y_name, series, n, NULL);
   for (size_t k = 0; k < n; k++) all += series[k].n;
   CZ_TRY(cz_alloc(&x, all + 1, sizeof *x));
   cz_status st = cz_alloc(&of_logs, n + 1, sizeof *of_logs);
   for (size_t k = 0; k < n && st == CZ_OK; k++) {
     of_logs[k] = series[k];
     of_logs[k].x = x + at;
-    for (size_t i = 0; i < series[k].n; i++)
-      x[at++] = series[k].x[i] > 0 ? log10(series[k].x[i]) : NAN;
+    for (size_t i = 0; i < series[k].n; i++) {
+      const double v = series[k].x[i];
+      x[at++] = v > 0 ? log10(v) : v == 0 ? range.zero : NAN;
+    }
   }
-  if (st == CZ_OK) st = plot_lines(out, title, x_name, y_name, of_logs, n, true);
+  if (st == CZ_OK) st = plot_lines(out, title, x_name, y_name, of_logs, n, &range);
   free(of_logs);
   free(x);
   return st;

@@ -25,8 +25,8 @@ typedef struct cz_dot {
 } cz_dot;
 
 /* All append to a page. Names and titles are texts of users: they are escaped here, never
- * by the caller. lines_log has a logarithmic x axis and leaves out what is not above 0. Numbers
- * that are not finite are left out and cannot reach the axes. */
+ * by the caller. lines_log has a logarithmic x axis with 0 at its left end, and leaves out what is
+ * below. Numbers that are not finite are left out and cannot reach the axes. */
 CZ_MUST cz_status cz_html_text(cz_buf *out, const char *text);
 CZ_MUST cz_status cz_plot_lines(cz_buf *out, const char *title, const char *x_name,
                                 const char *y_name, const cz_series *series, size_t n);

@@ -1,4 +1,5 @@
 #include "experiment/report/table.h"
+#include "experiment/report/plot.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -70,6 +71,26 @@ cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colou
                                                         : "\n"));
   }
   return CZ_OK;
+}
+
+/** Appends the grid as a table of the page, with CAPTION, which may be empty, as a heading. */
+cz_status cz_grid_page(cz_buf *out, const cz_grid *g, const char *caption) {
+  if (*caption) {
+    CZ_TRY(cz_buf_addf(out, "<h3>"));
+    CZ_TRY(cz_html_text(out, caption));
+    CZ_TRY(cz_buf_addf(out, "</h3>\n"));
+  }
+  CZ_TRY(cz_buf_addf(out, "<div class=\"wide\"><table>\n<thead>"));
+  for (size_t i = 0; i < g->n; i++) {
+    const char *tag = i < g->columns ? "th" : "td";
+    if (i % g->columns == 0) CZ_TRY(cz_buf_addf(out, "<tr>"));
+    CZ_TRY(cz_buf_addf(out, "<%s>", tag));
+    CZ_TRY(cz_html_text(out, cell(g, i)));
+    CZ_TRY(cz_buf_addf(out, "</%s>", tag));
+    if ((i + 1) % g->columns == 0)
+      CZ_TRY(cz_buf_addf(out, "</tr>%s\n", i < g->columns ? "</thead><tbody>" : ""));
+  }
+  return cz_buf_addf(out, "</tbody></table></div>\n");
 }
 
 /** Frees the cells. */

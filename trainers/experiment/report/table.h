@@ -24,6 +24,7 @@ cz_number cz_number_of(double value, int digits);
 cz_number cz_number_signed(double value);
 CZ_MUST cz_status cz_grid_add(cz_grid *g, const char *format, ...) CZ_PRINTF(2, 3);
 CZ_MUST cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colours);
+CZ_MUST cz_status cz_grid_page(cz_buf *out, const cz_grid *g, const char *caption);
 void cz_grid_free(cz_grid *g);
 CZ_MUST cz_status cz_print_json(cz_buf *out, json_t *taken);
 

@@ -3,6 +3,8 @@
 #include "experiment/report/report.h"
 #include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
+#include "experiment/report/contrasts.h"
+#include "experiment/report/few_shot.h"
 #include "experiment/report/table.h"
 
 #include <math.h>
@@ -265,10 +267,12 @@ static cz_status print_all(cz_buf *out, const cz_comparison *t, bool colours) {
   CZ_GO(st, print_size(out, t->results), done);
   CZ_GO(st, print_first(out, t), done);
   CZ_GO(st, cz_axis_text(out, t, colours), done);
+  CZ_GO(st, cz_contrasts_text(out, t, colours), done);
   CZ_GO(st, summary(&g, t), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   CZ_GO(st, explain(out, t), done);
   for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, print_column(out, t, c, colours), done);
+  CZ_GO(st, cz_few_shot_text(out, t->results, colours), done);
   CZ_GO(st, print_costs(out, t->results, colours), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, cz_compare_remarks(out, t), done);

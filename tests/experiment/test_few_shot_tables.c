@@ -1,0 +1,416 @@
+/* What experiments and reports have for tables over few labelled texts: an axis of several stages,
+ * columns of lists, contrasts, and what is shown of classifiers; numbers from scipy. */
+#include "setup.h"
+#include "base/fs.h"
+#include "experiment/report/axis.h"
+#include "experiment/report/contrasts.h"
+#include "experiment/report/plot.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+enum { POINTS = 3, SEEDS_HERE = 3 };
+
+static const char head[] = "title: few texts\n"
+                           "data: nothing\n"
+                           "seeds: [1, 2, 3]\n"
+                           "common: {tokenizer: $data/t.json, model: {name: t5-nano}}\n"
+                           "stages:\n"
+                           "  plain:\n"
+                           "    kind: finetune\n"
+                           "    batch: {input_tokens: 64, target_tokens: 64}\n"
+                           "    optimizer: {learning_rate: 1}\n"
+                           "    train: {steps: 7}\n"
+                           "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
+                           "  pet:\n"
+                           "    kind: finetune\n"
+                           "    batch: {input_tokens: 64, target_tokens: 64}\n"
+                           "    optimizer: {learning_rate: 2, decay: 0.5}\n"
+                           "    train: {steps: 9}\n"
+                           "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
+                           "  score:\n"
+                           "    kind: evaluate\n"
+                           "    init: $plain\n"
+                           "    tasks: {list: [{name: tsv, train: $data/x, dev: $data/y}]}\n"
+                           "rows:\n"
+                           "  - {name: supervised, without: [pet]}\n"
+                           "  - {name: PET, without: [plain], set: {score.init: $pet}}\n"
+                           "  - {name: ZERO, without: [plain, pet], set: {score.init: ''}}\n"
+                           "columns:\n"
+                           "  - {name: one, value: score.tsv.scores.accuracy}\n";
+static const char axis[] =
+    "axis: {name: texts, set: [plain.optimizer.decay, pet.optimizer.decay], values: [0, 1, 10]}\n";
+static const char contrasts[] = "contrasts: [[PET, supervised], [PET, ZERO]]\n";
+
+static const char *with(const char *a, const char *b) {
+  static char text[8192];
+  snprintf(text, sizeof text, "%s%s%s", head, a, b);
+  return text;
+}
+
+static cz_status open_with(cz_plan *plan, const char *text, const char *word) {
+  char copy[256];
+  snprintf(copy, sizeof copy, "%s", word ? word : "");
+  return cz_plan_open(plan, write_text("x.yaml", text), NULL, 0, (char *[]){copy}, word ? 1 : 0,
+                      NULL);
+}
+
+static void refuses(const char *more, const char *text) {
+  cz_plan plan;
+  FAILS(open_with(&plan, with(more, ""), NULL), CZ_EUSAGE, text);
+  if (!strstr(cz_error_message(), "x.yaml:")) fail_msg("no file and line: %s", cz_error_message());
+  cz_plan_close(&plan);
+}
+
+static void test_refused(void **state) {
+  refuses("axis: {name: n, set: [], values: [1]}\n", "the axis sets no key");
+  refuses("axis: {name: n, set: [plain.train.steps, pte.train.steps], values: [1]}\n",
+          "axis: 'pte' is no stage of this file; did you mean 'pet'?");
+  refuses("axis: {name: n, set: [plain.train.steps, plain.train.steps], values: [1]}\n",
+          "the axis sets 'plain.train.steps' twice");
+  refuses("axis: {name: n, set: [plain.train.steps, pet], values: [1]}\n",
+          "'pet' is not the name of a stage, a point and a key");
+  refuses("axis: {name: n, set: common.trian.steps, values: [1]}\n",
+          "no stage of this file takes 'trian.steps', or all set it themselves");
+  refuses("axis: {name: n, set: common.train.steps, values: [1]}\n",
+          "no stage of this file takes 'train.steps', or all set it themselves");
+  refuses("contrasts: PET\n", "expected a list");
+  refuses("contrasts: [PET]\n", "expected a list");
+  refuses("contrasts: [[PET]]\n", "a contrast is two rows");
+  refuses("contrasts: [[PET, suppervised]]\n",
+          "no row is called 'suppervised'; did you mean 'supervised'?");
+  refuses("contrasts: [[PET, PET]]\n", "the row 'PET' is compared with itself");
+  refuses("contrasts: [[PET, ZERO], [PET, ZERO]]\n",
+          "the contrast of 'PET' and 'ZERO' is there twice");
+  refuses("contrasts: [[PET, ZERO], [ZERO, PET]]\n", "there twice, the other way round");
+}
+
+/* Each row stands once for each value unless it is without all stages of the axis; a value's stages
+ * have the keys of a plan with that value alone, and what does not depend on it is one stage. */
+static void test_axis_of_stages(void **state) {
+  cz_plan plan, alone;
+  size_t n;
+  OK(open_with(&plan, with(axis, ""), NULL));
+  assert_int_equal(plan.n_rows, 7);
+  assert_string_equal(plan.rows[2].name, "supervised@10");
+  assert_string_equal(plan.rows[6].name, "ZERO");
+  assert_string_equal(plan.axis.stages, "plain, pet");
+  assert_false(plan.axis.steps);
+  OK(open_with(&alone, with("", ""), "stages.pet.optimizer.decay=10"));
+  for (size_t s = 0; s < SEEDS_HERE; s++)
+    for (size_t i = 1; i < 3; i++)
+      assert_string_equal(cz_plan_at(&plan, s, 5, i)->key, cz_plan_at(&alone, s, 1, i)->key);
+  OK(cz_plan_distinct(&n, &plan, 2)); /* ZERO's once */
+  assert_int_equal(n, 7 * SEEDS_HERE);
+  cz_plan_close(&alone);
+  cz_plan_close(&plan);
+}
+
+/* `common` lies below what a stage says: pet has a decay of its own, so its row stands once. */
+static void test_axis_of_common(void **state) {
+  cz_plan plan;
+  OK(open_with(
+      &plan, with("axis: {name: texts, set: common.optimizer.decay, values: [0, 1]}\n", ""), NULL));
+  assert_int_equal(plan.axis.n_keys, 1);
+  assert_string_equal(plan.axis.keys[0], "plain.optimizer.decay");
+  assert_int_equal(plan.n_rows, 4);
+  assert_string_equal(plan.rows[2].name, "PET");
+  cz_plan_close(&plan);
+  OK(open_with(
+      &plan,
+      with("axis: {name: texts, set: [common.batch.shards, score.seed], values: [1, 2]}\n", ""),
+      NULL));
+  assert_int_equal(plan.axis.n_keys, 3);
+  assert_int_equal(plan.n_rows, 6);
+  assert_string_equal(plan.axis.set, "common.batch.shards, score.seed");
+  cz_plan_close(&plan);
+}
+
+/* Accuracy by row and seed: supervised, PET at 0, 1 and 10, and ZERO. */
+static const double scores[7][3] = {{10, 12, 11},     {13, 14.5, 14.5}, {13, 15, 14}, {11, 11, 17},
+                                    {14.5, 16, 17.5}, {30, 31, 32.5},   {10, 11, 12}};
+
+static void write_stage(const char *at, const char *name, const char *text) {
+  char path[512];
+  snprintf(path, sizeof path, "%s/%s", at, name);
+  write_text(path, text);
+}
+
+static void write_scores(const char *at, double accuracy) {
+  char line[1024];
+  snprintf(line, sizeof line,
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g}, \"baseline\": "
+           "{\"accuracy\": 5}, \"baseline_kind\": \"copy\"}}, \"measured\": {\"seconds\": 1}}",
+           accuracy);
+  write_stage(at, "result.json", line);
+  snprintf(line, sizeof line,
+           "{\"input\": \"0\", \"scores\": {\"accuracy\": [%.17g]}, \"baselines\": {\"copy\": "
+           "{\"accuracy\": [5]}}}\n{\"input\": \"1\", \"scores\": {\"accuracy\": [%.17g]}, "
+           "\"baselines\": {\"copy\": {\"accuracy\": [5]}}}\n",
+           accuracy, accuracy);
+  write_stage(at, "predictions.tsv.jsonl", line);
+}
+
+/* What a stage of a few-shot ensemble leaves; two members, seed S of 0, 1, 2. */
+static void write_ensemble(const char *at, int s) {
+  char text[2048];
+  snprintf(text, sizeof text,
+           "{\"metrics\": {\"loss\": 1, \"members\": ["
+           "{\"accuracy\": 0.5, \"heldout_mlm_before\": 2, \"heldout_mlm_after\": %g}, "
+           "{\"accuracy\": 0.7, \"heldout_mlm_before\": 3, \"heldout_mlm_after\": 4}],"
+           "\"agreement\": {\"best\": 0.7, \"worst\": 0.5, \"mean\": 0.6, \"deviation\": 0.1, "
+           "\"pairs\": 0.8, \"kappa\": 0.25},"
+           "\"ensemble\": {\"accuracy\": 0.6, \"macro_f1\": 0.5, \"ece\": 0.%d, "
+           "\"coverage\": {\"100\": 0.6, \"90\": 0.62, \"80\": 0.65, \"50\": 0.75}, "
+           "\"reliability\": [%s{\"confidence\": 0.9, \"accuracy\": 0.%d, \"texts\": %d}], "
+           "\"shares\": {\"ga<mes\": 0.25, \"fonts\": 0.75}}}, \"measured\": {\"seconds\": 1}}",
+           3. + s, s + 1, s ? "" : "{\"confidence\": 0.4, \"accuracy\": 0.5, \"texts\": 7},", s + 4,
+           10 * (s + 1));
+  write_stage(at, "result.json", text);
+}
+
+static void write_few_shot_run(const char *text) {
+  cz_plan plan;
+  cz_buf entries = {0};
+  write_text("experiment.yaml", text);
+  OK(open_with(&plan, text, NULL));
+  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
+    const size_t seed = k / plan.n_stages / plan.n_rows, row = k / plan.n_stages % plan.n_rows;
+    const cz_plan_stage *s = &plan.stages[k];
+    char at[256];
+    if (s->left_out) continue;
+    OK(cz_buf_addf(&entries, "%s{\"seed\": %d, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}",
+                   entries.len ? "," : "[", (int)plan.seeds[seed], row, s->name, s->key));
+    OK(cz_plan_folder(at, sizeof at, "", s));
+    if (!strcmp(s->name, "score"))
+      write_scores(at, scores[row][seed]);
+    else if (!strcmp(s->name, "pet"))
+      write_ensemble(at, (int)seed);
+    else
+      write_stage(at, "result.json", "{\"metrics\": {\"loss\": 1}, \"measured\": {}}");
+  }
+  OK(cz_buf_addf(&entries, "]"));
+  write_text("plan.json", entries.data);
+  cz_buf_free(&entries);
+  cz_plan_close(&plan);
+}
+
+/* PET less supervised at 1: 1.5, 1.5, 3 and at 10: 17, 16, 18.5; less ZERO at 1: 4.5, 5, 5.5 and at
+ * 10: 20, 20, 20.5. scipy.stats.ttest_rel; Holm over the six by hand. */
+static void test_contrasts(void **state) {
+  cz_results r;
+  cz_comparison t;
+  cz_buf out[4] = {{0}};
+  write_few_shot_run(with(axis, contrasts));
+  OK(cz_results_open(&r, folder()));
+  assert_int_equal(r.plan.n_pairs, 6);
+  OK(cz_compare_open(&t, &r));
+  const cz_pair_cell *c = cz_contrasts_at(&t, 0, 1);
+  assert_near(c->difference.mean, 2);
+  assert_near(c->difference.half, 2.151326364874731);
+  assert_near(c->p, 0.17157287525380988);
+  c = cz_contrasts_at(&t, 0, 2);
+  assert_near(c->difference.half, 3.1258047396878874);
+  assert_near(c->p, 0.00893067692943533);
+  c = cz_contrasts_at(&t, 0, 5);
+  assert_near(c->difference.mean, 60.5 / 3);
+  assert_near(c->p, 0.0004097660923337146);
+  assert_int_equal(t.pair_tests[0], 6);
+  cz_compare_close(&t);
+  OK(cz_report_text(&out[0], &r, false));
+  OK(cz_report_csv(&out[1], &r));
+  OK(cz_report_json(&out[2], &r));
+  OK(cz_report_html(&out[3], &r, folder()));
+  assert_says(&out[0],
+              "one: PET is above supervised at 0 texts by 2.00 ± 8.96, within the noise "
+              "after Holm over 6; at 1 above by 2.00 ± 2.15, within the noise; at 10 above "
+              "by 17.17 ± 3.13, beyond the noise.\n");
+  assert_says(&out[0],
+              "one: highest mean at 0 texts PET (13.00), then supervised (11.00); at 1 PET "
+              "(16.00), then supervised (14.00); at 10 PET (31.17), then supervised "
+              "(14.00); means decide this, not intervals.\n");
+  assert_says(&out[0], "PET minus supervised     10  3 seeds");
+  assert_says(&out[1], "\nPET@10 minus supervised@10,one,,3,,,,,,,,17.16666667,");
+  assert_says(&out[2], "\"deviation_over\": \"seeds\"");
+  assert_says(&out[3], "<h2>Contrasts</h2>");
+  for (int i = 0; i < 4; i++) cz_buf_free(&out[i]);
+  cz_results_close(&r);
+}
+
+/* Every line of the CSV has as many fields as its head. */
+static void test_csv_fields(void **state) {
+  cz_results r;
+  cz_buf csv = {0};
+  char text[8192];
+  snprintf(text, sizeof text,
+           "%scontrol: {name: none, without: [plain, pet], set: {score.init: '', "
+           "score.seed: 7}}\n",
+           with(axis, contrasts));
+  write_few_shot_run(text);
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_csv(&csv, &r));
+  size_t expected = 0, n = 0;
+  for (const char *at = csv.data; *at; at++) {
+    n += *at == ',';
+    if (*at != '\n') continue;
+    if (!expected) expected = n;
+    assert_int_equal(n, expected);
+    n = 0;
+  }
+  cz_buf_free(&csv);
+  cz_results_close(&r);
+}
+
+/* A lost file of predictions leaves the number and takes the verdict. */
+static void test_unknown_examples(void **state) {
+  cz_results r;
+  cz_buf text = {0};
+  char at[256], path[512];
+  write_few_shot_run(with(axis, contrasts));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_plan_folder(at, sizeof at, "", cz_plan_at(&r.plan, 1, 5, 2)));
+  cz_results_close(&r);
+  snprintf(path, sizeof path, "%s/predictions.tsv.jsonl", at);
+  remove_file(path);
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_text(&text, &r, false));
+  assert_says(&text, "within the noise after Holm over 4; at 1 above by 2.00 ± 2.15, within the "
+                     "noise; at 10 above by 17.17 ± 3.13, the noise of the test examples not "
+                     "known.\n");
+  cz_buf_free(&text);
+  cz_results_close(&r);
+}
+
+static const char *column(const char *text) {
+  static char all[9000];
+  snprintf(all, sizeof all, "%s  - {name: two, %s}\n%s", head, text, axis);
+  return all;
+}
+
+static double second(const char *text) {
+  cz_results r;
+  write_few_shot_run(column(text));
+  OK(cz_results_open(&r, folder()));
+  const double value = r.values[(r.plan.n_rows + 4) * SEEDS_HERE + 1];
+  assert_true(isnan(r.values[r.plan.n_rows * SEEDS_HERE])); /* supervised has no such stage */
+  cz_results_close(&r);
+  return value;
+}
+
+static void test_columns_of_lists(void **state) {
+  cz_results r;
+  assert_near(second("value: pet.members.accuracy, take: mean"), 0.6);
+  assert_near(second("value: pet.members.accuracy, take: min"), 0.5);
+  assert_near(second("value: pet.members.accuracy, take: max"), 0.7);
+  assert_near(second("value: pet.members.accuracy, take: spread"), 0.2);
+  assert_near(second("value: pet.ensemble.coverage.90"), 0.62);
+  assert_true(isnan(second("value: pet.members.wanting, take: mean")));
+  assert_true(isnan(second("value: pet.nothing, take: max")));
+  write_few_shot_run(column("value: pet.members.accuracy"));
+  FAILS(cz_results_open(&r, folder()), CZ_EUSAGE,
+        "'pet.members.accuracy' leads to a list of 2 numbers: the key `take`");
+  if (!strstr(cz_error_message(), "experiment.yaml:")) fail_msg("%s", cz_error_message());
+  cz_results_close(&r);
+  write_few_shot_run(column("value: pet.ensemble.ece, take: mean"));
+  FAILS(cz_results_open(&r, folder()), CZ_EUSAGE, "'pet.ensemble.ece' is one number and no list");
+  cz_results_close(&r);
+  cz_plan plan;
+  FAILS(open_with(&plan, column("value: pet.x, take: medium"), NULL), CZ_EUSAGE, "'medium'");
+  cz_plan_close(&plan);
+  FAILS(open_with(&plan, column("value: score.tsv.scores.accuracy, take: mean"), NULL), CZ_EUSAGE,
+        "is one number and no list");
+  cz_plan_close(&plan);
+}
+
+static double number_at(json_t *root, const char *list, const char *key, const char *what) {
+  json_t *line = json_array_get(json_object_get(json_object_get(root, "few_shot"), list), 2);
+  assert_string_equal(json_string_value(json_object_get(line, "row")), "PET@10");
+  return json_number_value(json_object_get(json_object_get(line, key), what));
+}
+
+/* The tables of what stages with members leave, against numbers by hand: ECE 0.1, 0.2, 0.3; the
+ * loss of one member of two rises by 1, 2, 3, the other's by 1. */
+static void test_tables(void **state) {
+  cz_results r;
+  cz_buf out[3] = {{0}};
+  json_error_t why;
+  write_few_shot_run(with(axis, ""));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_text(&out[0], &r, false));
+  OK(cz_report_json(&out[1], &r));
+  OK(cz_report_html(&out[2], &r, folder()));
+  json_t *root = json_loads(out[1].data, 0, &why);
+  assert_near(number_at(root, "sure", "ece", "mean"), 0.2);
+  assert_near(number_at(root, "sure", "ece", "deviation"), 0.1);
+  assert_near(number_at(root, "sure", "coverage.80", "mean"), 0.65);
+  assert_near(number_at(root, "patterns", "agreement.kappa", "mean"), 0.25);
+  assert_near(number_at(root, "forgetting", "members.heldout_mlm_after rise", "mean"), 1.5);
+  assert_near(number_at(root, "forgetting", "members.heldout_mlm_after rise", "deviation"), 0.5);
+  json_t *line = json_array_get(json_object_get(json_object_get(root, "few_shot"), "sure"), 2),
+         *bins = json_object_get(line, "reliability"), *bin = json_array_get(bins, 1);
+  assert_int_equal(json_array_size(bins), 2); /* the first bin is of one seed */
+  assert_near(json_number_value(json_object_get(bin, "texts")), 60);
+  assert_near(json_number_value(json_object_get(bin, "accuracy")),
+              (10 * 0.4 + 20 * 0.5 + 30 * 0.6) / 60);
+  assert_near(json_number_value(json_object_get(
+                  json_object_get(json_object_get(line, "shares"), "fonts"), "mean")),
+              0.75);
+  json_decref(root);
+  assert_says(&out[0], "20.00 ± 10.00");
+  assert_says(&out[0], "fonts 75.0");
+  assert_says(&out[2], "PET@10: reliability");
+  assert_says(&out[2], "ga&lt;mes");
+  for (int i = 0; i < 3; i++) cz_buf_free(&out[i]);
+  cz_results_close(&r);
+}
+
+/* 0 stands left of a logarithmic axis, and its tick is drawn; below 0 nothing is. */
+static void test_plot_with_zero(void **state) {
+  const double x[] = {-1, 0, 1, 10, 100}, y[] = {9, 1, 2, 3, 4}, band[] = {1, 1, 1, 1, 1};
+  const cz_series s = {"a", x, y, band, 5};
+  cz_buf out = {0};
+  OK(cz_plot_lines_log(&out, "t", "x", "y", &s, 1));
+  assert_says(&out, ">0</text>");
+  assert_says(&out, ">100</text>");
+  assert_says(&out, "d=\"M56.0 "); /* the axis begins at 0 */
+  assert_null(strstr(out.data, "nan"));
+  cz_buf_free(&out);
+  const cz_series zero = {"a", x + 1, y, band, 1};
+  OK(cz_plot_lines_log(&out, "t", "x", "y", &zero, 1));
+  assert_says(&out, "<svg");
+  assert_null(strstr(out.data, "nan"));
+  cz_buf_free(&out);
+}
+
+/* What the seeds of a stage draw. */
+static void test_what_seeds_draw(void **state) {
+  static const struct {
+    const char *text;
+    cz_seeds_draw draws;
+  } cases[] = {{"{train: {steps: 1}}", CZ_SEEDS_PLAIN},
+               {"{examples: {labelled: 10}}", CZ_SEEDS_DRAWS},
+               {"{examples: {labelled: 10, draw: random, draw_seed: 0}}", CZ_SEEDS_DRAWS},
+               {"{examples: {labelled: 10, draw_seed: 3}}", CZ_SEEDS_ONE_T},
+               {"{examples: {labelled: 10, draw: paper}}", CZ_SEEDS_ONE_T},
+               {"{examples: {labelled: 0, draw: paper}}", CZ_SEEDS_PLAIN},
+               {"{examples: {labelled: -1}}", CZ_SEEDS_ONE_T},
+               {"{examples: {train: x}}", CZ_SEEDS_ONE_T}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    cz_config *config;
+    OK(cz_config_parse(&config, "x", cases[i].text, strlen(cases[i].text)));
+    assert_int_equal(cz_plan_stage_draws(cz_config_root(config)), cases[i].draws);
+    cz_config_destroy(&config);
+  }
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {TEST(test_refused),          TEST(test_axis_of_stages),
+                                     TEST(test_axis_of_common),   TEST(test_contrasts),
+                                     TEST(test_csv_fields),       TEST(test_unknown_examples),
+                                     TEST(test_columns_of_lists), TEST(test_tables),
+                                     TEST(test_plot_with_zero),   TEST(test_what_seeds_draw)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
