@@ -93,7 +93,7 @@ static cz_status check_word(const cz_plan *p, const cz_config_node *root, const 
   if (is_used(p, stage, stage_bytes, path, (size_t)(end - path), text)) return CZ_OK;
   return cz_config_error(
       value, "has no effect: %s; set it there",
-      stage ? "every row or the axis sets this key, or the rows are without the stage"
+      stage ? "every row sets this key, the axis does, or rows are without the stage"
             : "every stage that takes this key sets it, or a row or the axis does");
 }
 
