@@ -164,6 +164,9 @@ typedef struct cz_plan {
 
 CZ_MUST cz_status cz_plan_open(cz_plan *plan, const char *path, const char *scale, int64_t seeds,
                                char *const *words, size_t n_words, cz_session *session);
+CZ_MUST cz_status cz_plan_open_text(cz_plan *plan, const char *name, const char *text,
+                                    const char *scale, int64_t seeds, char *const *words,
+                                    size_t n_words, cz_session *session);
 void cz_plan_close(cz_plan *plan);
 cz_plan_stage *cz_plan_at(const cz_plan *plan, size_t seed, size_t row, size_t stage);
 size_t cz_plan_count(const cz_plan *plan);

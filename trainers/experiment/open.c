@@ -182,13 +182,16 @@ static bool is_replaced(const char *key, char *const *words, size_t n_words) {
  * and resolves every stage of every row and seed. With SESSION keys cover the contents
  * of the files that stages name, and everything is checked first (cz_plan_check); null
  * is for looking only. CZ_EUSAGE with file and line for anything that is not as it
- * should be. Close with cz_plan_close, also after a failure. */
-cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds,
-                       char *const *words, size_t n_words, cz_session *session) {
+ * should be. Close with cz_plan_close, also after a failure. TEXT: the experiment, of
+ * which PATH is the name in messages; null: the file at PATH has it. */
+cz_status cz_plan_open_text(cz_plan *p, const char *path, const char *text, const char *scale,
+                            int64_t seeds, char *const *words, size_t n_words,
+                            cz_session *session) {
   *p = (cz_plan){0};
   CZ_TRY(cz_arena_create(&p->arena, "plan"));
   if (!(p->files = json_object())) return CZ_FAIL(CZ_ENOMEM, "no memory for a plan");
-  CZ_TRY(cz_config_open(&p->config, path));
+  CZ_TRY(text ? cz_config_parse(&p->config, path, text, strlen(text))
+              : cz_config_open(&p->config, path));
   p->scales = cz_config_get(cz_config_root(p->config), "scales");
   CZ_TRY(cz_config_scale(p->config, scale));
   for (size_t i = 0; i < n_words; i++) CZ_TRY(cz_config_set(p->config, words[i]));
@@ -214,6 +217,12 @@ cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t 
   CZ_TRY(read_columns(p, root));
   if (session) CZ_TRY(cz_plan_check(p, NULL, session));
   return cz__plan_make_keys(p, session ? &session->inputs : NULL);
+}
+
+/** cz_plan_open_text of the file at PATH. */
+cz_status cz_plan_open(cz_plan *p, const char *path, const char *scale, int64_t seeds,
+                       char *const *words, size_t n_words, cz_session *session) {
+  return cz_plan_open_text(p, path, NULL, scale, seeds, words, n_words, session);
 }
 
 /** Frees the plan. */

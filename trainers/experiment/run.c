@@ -283,7 +283,8 @@ cz_status cz_experiment_run(cz_run_request *r) {
   cz_status st;
   CZ_GO(st, cz_session_open(&s, r->device, r->comm), done);
   cz_stop_on_signals(s.comm->size == 1);
-  st = cz_plan_open(&plan, r->file, r->scale, r->n_seeds, r->words, r->n_words, &s);
+  r->rank = s.comm->rank;
+  st = cz_plan_open_text(&plan, r->file, r->text, r->scale, r->n_seeds, r->words, r->n_words, &s);
   CZ_GO(st, cz_comm_agree(s.comm, st), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r->folder, "plan.json", "config.yaml"), done);
   CZ_GO(st, make_folder(r), done);

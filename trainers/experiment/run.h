@@ -9,11 +9,13 @@
 
 typedef struct cz_run_request {
   const char *file, *scale; /* scale null: the file's own choice */
+  const char *text;         /* null, or the experiment, and `file` is a name for messages */
   const char *device, *comm;
   int64_t n_seeds; /* 0: the file's */
   char **words;    /* overrides, key=value */
   size_t n_words;
   char folder[2048]; /* of the run; resolved when the run begins */
+  int rank;          /* filled in: this process's among those of the run */
 } cz_run_request;
 
 CZ_MUST cz_status cz_experiment_run(cz_run_request *request);

@@ -1,0 +1,138 @@
+#include "experiment/pet.h"
+#include "base/fs.h"
+#include "ensemble/generations.h"
+#include "experiment/pet_internal.h"
+#include "experiment/run.h"
+#include "json/json.h"
+#include "metrics/jsonl.h"
+#include "nn/hf.h"
+#include "prompts/records.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Recipes for models of this width and more are the paper's (docs/pet.md 1.4); narrower ones need
+ * larger steps to move at all in as many updates. */
+enum { WIDE = 512, GENERATIONS = 16 };
+
+/* What the composed experiment depends on. */
+typedef struct composing {
+  const cz_pet_request *r;
+  cz_buf text;
+  int64_t labelled;    /* texts of the training file; 0: zero-shot */
+  int64_t generations; /* of iPET, after the first ensemble */
+  bool wide;
+} composing;
+
+static cz_status add_file(cz_buf *out, const char *key, const char *path) {
+  if (!path || !*path) return CZ_OK;
+  CZ_TRY(cz_buf_addf(out, ", %s: ", key));
+  return cz_jsonl_quote(out, path);
+}
+
+static cz_status add_common(composing *c) {
+  const cz_pet_request *r = c->r;
+  cz_buf *out = &c->text;
+  CZ_TRY(cz_buf_addf(out, "title: \"PET on data files\"\nseeds: [1]\ncommon:\n  init: "));
+  CZ_TRY(cz_jsonl_quote(out, r->model));
+  CZ_TRY(cz_buf_addf(out, "\n  examples: {max_length: 256"));
+  CZ_TRY(add_file(out, "pattern", r->pattern));
+  CZ_TRY(add_file(out, "train", r->zero_shot ? NULL : r->train));
+  CZ_TRY(add_file(out, "unlabeled", r->unlabeled));
+  CZ_TRY(add_file(out, "test", r->test));
+  CZ_TRY(add_file(out, "labels", r->labels));
+  return cz_buf_addf(out,
+                     "}\n  batch: {examples: 16}\n  optimizer: {name: adamw, learning_rate: %s, "
+                     "schedule: transformers_linear, weight_decay: 0.01, epsilon: 1e-8, "
+                     "clip_norm: 1}\n  train: {steps: %d, z_loss: 0}\nstages:\n",
+                     c->wide ? "1e-5" : "1e-4", c->wide ? 250 : 120);
+}
+
+/* What stands for the fresh head of a classifier, which has more to learn than a prompt. */
+static cz_status add_classifier_recipe(composing *c, int steps) {
+  return cz_buf_addf(&c->text, ", optimizer: {learning_rate: %s}, train: {steps: %d}}\n",
+                     c->wide ? "1e-5" : "3e-4", steps);
+}
+
+static cz_status add_generations(composing *c) {
+  char before[32];
+  snprintf(before, sizeof before, "%s", c->labelled ? "pet" : "untrained");
+  for (int64_t g = 1; g <= c->generations; g++) {
+    CZ_TRY(cz_buf_addf(&c->text,
+                       "  generation%lld: {kind: classify, classify: {strategy: pet, repetitions: "
+                       "1, from: $%s%s}}\n",
+                       (long long)g, before, c->labelled ? "" : ", weights: uniform"));
+    snprintf(before, sizeof before, "generation%lld", (long long)g);
+  }
+  CZ_TRY(cz_buf_addf(&c->text, "  student: {kind: distill, distill: {from: $%s}", before));
+  return add_classifier_recipe(c, c->wide ? 5000 : 400);
+}
+
+static cz_status add_stages(composing *c) {
+  CZ_TRY(cz_buf_addf(&c->text, "  zero_shot: {kind: classify, classify: {strategy: tuning_free, "
+                               "calibrate: unlabeled_mean}}\n"));
+  if (!c->labelled)
+    CZ_TRY(cz_buf_addf(&c->text, "  untrained: {kind: classify, classify: {strategy: tuning_free, "
+                                 "calibrate: unlabeled_mean, calibrated_start: true}}\n"));
+  if (c->labelled) {
+    CZ_TRY(cz_buf_addf(&c->text, "  supervised: {kind: classify, classify: {strategy: finetune, "
+                                 "repetitions: 1}"));
+    CZ_TRY(add_classifier_recipe(c, c->wide ? 250 : 400));
+    CZ_TRY(cz_buf_addf(&c->text, "  pet: {kind: classify, classify: {strategy: pet, repetitions: "
+                                 "1}}\n"));
+  }
+  CZ_TRY(add_generations(c));
+  return cz_buf_addf(&c->text, "rows: [{name: pet}]\ncolumns: [{name: accuracy, value: "
+                               "student.student.accuracy}]\n");
+}
+
+/* How many texts are labelled, which decides how many generations it takes. */
+static cz_status count_labelled(composing *c) {
+  const cz_pet_request *r = c->r;
+  cz_pattern_file *file = NULL;
+  cz_records *records = NULL;
+  cz_status st;
+  if (r->zero_shot) return CZ_OK;
+  CZ_GO(st, cz_patterns_open(&file, r->pattern, r->labels), done);
+  CZ_GO(st, cz_records_read(&records, file, r->train, CZ_LABELS_NEEDED), done);
+  c->labelled = (int64_t)records->n;
+done:
+  cz_records_destroy(&records);
+  cz_patterns_close(&file);
+  return st;
+}
+
+static cz_status compose(composing *c) {
+  cz_model_config config;
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, c->r->model, "config.json"));
+  CZ_TRY(cz_hf_config_read(&config, path));
+  c->wide = config.d_model >= WIDE;
+  CZ_TRY(count_labelled(c));
+  c->generations = c->r->ipet ? cz_ipet_generations(&cz_ipet_paper, c->labelled) : 0;
+  CZ_CHECK(c->generations < GENERATIONS);
+  CZ_TRY(add_common(c));
+  return add_stages(c);
+}
+
+/** Runs what R asks for in R->out, going on where a killed run stopped, and lays its results out.
+ * Errors as cz_experiment_run. Collective under MPI. */
+cz_status cz_pet_run(const cz_pet_request *r) {
+  composing c = {.r = r};
+  cz_run_request run = {.file = "the experiment of cloze pet",
+                        .device = r->device,
+                        .comm = r->comm,
+                        .words = r->words,
+                        .n_words = r->n_words};
+  cz_status st;
+  CZ_GO(st, cz_stage_folder(r->out, "run", "experiment.yaml"), done);
+  CZ_GO(st, compose(&c), done);
+  CZ_GO(st, cz_fs_join(run.folder, sizeof run.folder, r->out, "run"), done);
+  run.text = c.text.data;
+  CZ_GO(st, cz_experiment_run(&run), done);
+  if (run.rank == 0)
+    st = cz__pet_lay_out(r, run.folder, c.labelled ? "pet" : "untrained", c.generations);
+done:
+  cz_buf_free(&c.text);
+  return st;
+}
