@@ -103,6 +103,14 @@ static void examples(void **state) {
          "the data ended after 0 of 160 steps"); /* seven micro-batches of ten, never eight */
 }
 
+/* Each text is of one word, so a run of another text shows: both losses go towards 0. */
+static void sentences(void **state) {
+  run_into(&(start){0}, "pretrain @/masked.yaml objective.name=next_sentence train.steps=500",
+           "sentences");
+  print_message("loss %.3f\n", metric("sentences", "loss"));
+  assert_true(metric("sentences", "loss") < 1); /* 2.08 and 0.69 by guessing */
+}
+
 static void causal(void **state) {
   run_into(&(start){0},
            "pretrain @/pretrain.yaml objective.name=causal_lm model.name=gpt2-nano "
@@ -119,15 +127,16 @@ static void wrong_pairs(void **state) {
          "gpt2 is for causal stacks that read tokens as they are");
   expect(2, BERT "model.name=gpt2-nano",
          "masked_lm is for stacks whose tokens all see one another");
-  expect(2, BERT "objective.name=next_sentence", "next_sentence has classes of texts to learn");
+  expect(2, BERT "objective.name=next_sentence model.name=roberta-nano",
+         "next_sentence asks whether a text follows another, and the family roberta has no head");
   expect(2, BERT "batch.input_tokens=0", "batch: input_tokens is missing");
 #undef GPT
 #undef BERT
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(masked), cmocka_unit_test(ranks),
-                                     cmocka_unit_test(examples), cmocka_unit_test(causal),
-                                     cmocka_unit_test(wrong_pairs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(masked),   cmocka_unit_test(ranks),
+                                     cmocka_unit_test(examples), cmocka_unit_test(sentences),
+                                     cmocka_unit_test(causal),   cmocka_unit_test(wrong_pairs)};
   return cmocka_run_group_tests_name("tokens as they are", tests, make_texts, drop_runs);
 }

@@ -261,6 +261,7 @@ cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *recip
   const char *key;
   if (cz_model_keys_config(config, &recipe->model, recipe->vocabulary.size, &key) != CZ_OK)
     return blame_model(recipe->node, key);
+  config->heads |= recipe->heads;
   const bool text_to_text = config->family->defaults.start_id >= 0;
   if (text_to_text && recipe->vocabulary.eos < 0)
     return cz_config_error(cz_config_get(recipe->node, "tokenizer"),

@@ -43,6 +43,7 @@ typedef struct cz_recipe {    /* opened, or only bound */
   cz_tokenizer *tokenizer;
   cz_vocabulary vocabulary;
   cz_model_keys model;
+  unsigned heads;    /* bits of cz_head that the model has besides its family's own */
   cz_device *device; /* borrowed */
 } cz_recipe;
 

@@ -79,6 +79,7 @@ cz_status cz_held_out_run(json_t *metrics, const cz_recipe *recipe, cz_model *mo
   if (!cz_config_get(recipe->node, cz_held_out_section.name)) return CZ_OK;
   same.config.seed = HELD_OUT_SEED;
   once.model = model;
+  once.n_heads = 0; /* tokens alone are scored */
   once.passes = 1;
   once.train.loss_on_inputs =
       false; /* a single stack may be trained on its inputs too; the score is of targets */

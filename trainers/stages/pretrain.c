@@ -14,6 +14,24 @@ typedef struct pretraining {
   const cz_config_node *corpus;
 } pretraining;
 
+/* Whether the objective asks, beside tokens, which of two classes a text is of. */
+static bool has_classes(const cz_objective *o) { return o->cut.other; }
+
+/* Both losses count alike (Devlin et al. 2019, A.2: their sum). */
+static void set_heads(pretraining *p) {
+  if (!has_classes(&p->objective)) return;
+  p->job.n_heads = 2;
+  p->job.heads[0] = (cz_loop_head){.net = {.kind = CZ_NET_VOCABULARY}, .weight = 1};
+  p->job.heads[1] = (cz_loop_head){.net = {.kind = CZ_NET_NEXT_SENTENCE}, .weight = 1};
+}
+
+/* RECIPE, whose model has the heads that the objective wants. */
+static cz_recipe with_heads(const cz_recipe *recipe, const cz_objective *o) {
+  cz_recipe with = *recipe;
+  if (has_classes(o)) with.heads |= CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE);
+  return with;
+}
+
 /* The objective's caps of an example hold where the recipe sets none. */
 static cz_status bind(pretraining *p, const cz_recipe *recipe, uint64_t config_hash) {
   cz_batch_plan *b = &p->job.batch;
@@ -21,6 +39,7 @@ static cz_status bind(pretraining *p, const cz_recipe *recipe, uint64_t config_h
   CZ_TRY(cz_train_bind(&p->job, recipe, "pretrain", config_hash));
   if (!b->max_inputs) b->max_inputs = p->objective.inputs_cap;
   if (!b->max_targets) b->max_targets = p->objective.targets_cap;
+  set_heads(p);
   return cz_config_need(&p->corpus, recipe->node, "corpus");
 }
 
@@ -35,11 +54,11 @@ static cz_status check_form(const cz_objective *o, const cz_model_config *model)
   const cz_form reads = both_sides    ? CZ_FORM_MASKED
                         : as_they_are ? CZ_FORM_CAUSAL
                                       : CZ_FORM_TEXT_TO_TEXT;
-  if (o->cut.other)
+  if (has_classes(o) && !(cz_family_heads(model->family) & CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE)))
     return CZ_FAIL(CZ_EUSAGE,
-                   "%s has classes of texts to learn beside tokens, and pretraining has a head of "
-                   "tokens alone; masked_lm is the same without them",
-                   o->row->name);
+                   "%s asks whether a text follows another, and the family %s has no head for it; "
+                   "masked_lm is the same without that",
+                   o->row->name, model->family->name);
   if (reads == o->row->form) return CZ_OK;
   return CZ_FAIL(CZ_EUSAGE, "%s is for %s; the family %s is for %s", o->row->name,
                  stacks[o->row->form], model->family->name, stacks[reads]);
@@ -54,7 +73,8 @@ static cz_status read_files(pretraining *p, cz_reader **reader, cz_source *sourc
                           &p->objective, recipe->seed));
   CZ_TRY(source->count(source->self, &pieces, 0));
   p->job.examples = (int64_t)pieces;
-  return cz_recipe_model(model, recipe);
+  const cz_recipe with = with_heads(recipe, &p->objective);
+  return cz_recipe_model(model, &with);
 }
 
 static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
