@@ -167,7 +167,7 @@ static uint64_t seed_of(const cz_members *m, const cz_member_plan *p) {
   return cz_hash64(place, sizeof place, m->o.job.seed);
 }
 
-/* The bias of each label word starts without its class's offset (docs/pet.md 4). */
+/* The bias of each label word starts without its class's offset (docs/pet.md 4.2). */
 static cz_status start_calibrated(cz_members *m, const double *offsets) {
   const cz_params *p = m->model->params;
   const cz_param *bias = m->model->heads.lm_bias;

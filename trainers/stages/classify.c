@@ -56,7 +56,7 @@ static const cz_key_spec section_keys[] = {
     CZ_KEY(classify_keys, calibrated_start, BOOL, .fallback = "false",
            .help = "members start with the label words' biases less these offsets"),
     CZ_KEY(classify_keys, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
-           .help = "where paper and published code disagree (docs/pet.md 3)"),
+           .help = "where paper and published code disagree (docs/pet.md 5)"),
     CZ_KEY(classify_keys, scale, REAL, .fallback = "5", .min = 1.01, .max = 1000,
            .help = "iPET: each generation's sets are so many times larger"),
     CZ_KEY(classify_keys, share, REAL, .fallback = "0.25", .min = 1e-6, .max = 1,
