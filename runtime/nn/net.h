@@ -9,10 +9,12 @@
 /* A head of a net. All stand on one body; each has rows of its own, targets, and the denominator
  * of its loss, and a net's loss is their sum. */
 typedef enum cz_net_head_kind {
-  CZ_NET_VOCABULARY,   /* masked or causal LM: cross-entropy over all words, by cross_entropy */
-  CZ_NET_LABEL_WORDS,  /* the same states scored for a few words a class, by label_words */
-  CZ_NET_CLASSIFIER,   /* the classification head: pooler, and a row of `classifier` a class */
-  CZ_NET_NEXT_SENTENCE /* likewise with two classes */
+  CZ_NET_VOCABULARY,    /* masked or causal LM: cross-entropy over all words, by cross_entropy */
+  CZ_NET_LABEL_WORDS,   /* the same states scored for a few words a class, by label_words */
+  CZ_NET_CLASSIFIER,    /* the classification head: pooler, and a row of `classifier` a class */
+  CZ_NET_NEXT_SENTENCE, /* likewise with two classes */
+  CZ_NET_SENTENCE       /* the mean of each segment's last states, as sentence encoders have it; it
+                           reads all rows and has no loss */
 } cz_net_head_kind;
 
 enum { CZ_NET_HEADS = 4 }; /* of one net at most */
@@ -89,6 +91,7 @@ typedef struct cz_net_head {
   int64_t classes;
   cz_value rows, places, targets, soft, denominator, words, bias;
   cz_value loss, nll, logits, scores; /* scores [rows, C], logits [rows, V] */
+  cz_value sentences;                 /* SENTENCE: [segments, D] */
   bool has_words, has_bias;           /* were fed */
 } cz_net_head;
 

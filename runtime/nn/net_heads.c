@@ -10,7 +10,8 @@
 static const char *const names[] = {[CZ_NET_VOCABULARY] = "vocabulary",
                                     [CZ_NET_LABEL_WORDS] = "label_words",
                                     [CZ_NET_CLASSIFIER] = "classifier",
-                                    [CZ_NET_NEXT_SENTENCE] = "next_sentence"};
+                                    [CZ_NET_NEXT_SENTENCE] = "next_sentence",
+                                    [CZ_NET_SENTENCE] = "sentence"};
 
 static bool is_listed(const cz_net *n) { return n->options.n_heads > 0; }
 
@@ -28,6 +29,7 @@ static unsigned needs(const cz_model *m, cz_net_head_kind kind) {
     return m->config.family->architecture == CZ_ENCODER ? CZ_HEAD_BIT(CZ_HEAD_MASKED_LM) : 0;
   case CZ_NET_CLASSIFIER: return CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION);
   case CZ_NET_NEXT_SENTENCE: return CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE);
+  case CZ_NET_SENTENCE: break;
   }
   return 0;
 }
@@ -66,6 +68,7 @@ static int64_t classes_of(const cz_net *n, const cz_net_head_options *o) {
   case CZ_NET_LABEL_WORDS: return o->classes;
   case CZ_NET_CLASSIFIER: return n->model->config.n_labels;
   case CZ_NET_NEXT_SENTENCE: return 2;
+  case CZ_NET_SENTENCE: break;
   }
   return 0;
 }
@@ -117,9 +120,11 @@ static void declare(cz_net *n, cz_net_head *h) {
                             .loss = CZ_ABSENT,
                             .nll = CZ_ABSENT,
                             .logits = CZ_ABSENT,
-                            .scores = CZ_ABSENT};
+                            .scores = CZ_ABSENT,
+                            .sentences = CZ_ABSENT};
   const int64_t vocabulary = n->model->config.vocab_size;
   *h = none;
+  if (h->options.kind == CZ_NET_SENTENCE) return;
   declare_rows(n, h);
   declare_targets(n, h);
   if (h->options.kind == CZ_NET_VOCABULARY) return;
@@ -190,6 +195,17 @@ static void build_pooled(cz_net *n, cz_net_head *h, cz_builder *b, cz_value x) {
   build_classes(h, b, x, pair ? w->next_sentence : w->classifier);
 }
 
+/* The mean of each segment's rows of x [T, D]. */
+static void build_sentences(cz_net *n, cz_net_head *h, cz_builder *b, cz_value x) {
+  cz_value in[2], out[CZ_OP_OUT];
+  char name[96];
+  in[CZ_POOL_X] = x, in[CZ_POOL_SPANS] = n->decoder.spans;
+  snprintf(name, sizeof name, "%s.pool", h->name);
+  cz_graph_op(b->g, out, CZ_OP_pool, name, 2, in, NULL);
+  h->sentences = out[0];
+  cz_graph_keep(b->g, h->sentences);
+}
+
 /* Rows are gathered before anything else, so that nothing of the size of all tokens is made. */
 static void build_head(cz_net *n, cz_net_head *h, cz_builder b, cz_value x) {
   cz_value out[CZ_OP_OUT];
@@ -209,6 +225,7 @@ static void build_head(cz_net *n, cz_net_head *h, cz_builder b, cz_value x) {
   case CZ_NET_LABEL_WORDS: build_classes(h, &b, cz_layer_transform(&b, x), output); break;
   case CZ_NET_CLASSIFIER:
   case CZ_NET_NEXT_SENTENCE: build_pooled(n, h, &b, x); break;
+  case CZ_NET_SENTENCE: build_sentences(n, h, &b, x); break;
   }
 }
 
@@ -218,7 +235,8 @@ static const char *name_of(cz_net *n, int i) {
       {"vocabulary", "vocabulary.1", "vocabulary.2", "vocabulary.3"},
       {"label_words", "label_words.1", "label_words.2", "label_words.3"},
       {"classifier", "classifier.1", "classifier.2", "classifier.3"},
-      {"next_sentence", "next_sentence.1", "next_sentence.2", "next_sentence.3"}};
+      {"next_sentence", "next_sentence.1", "next_sentence.2", "next_sentence.3"},
+      {"sentence", "sentence.1", "sentence.2", "sentence.3"}};
   int before = 0;
   if (!is_listed(n)) return "head";
   for (int k = 0; k < i; k++) before += n->options.heads[k].kind == n->options.heads[i].kind;
@@ -312,6 +330,7 @@ static cz_status check_targets(const cz_net_head *h, const cz_net_head_feed *f) 
 
 static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f, int64_t tokens) {
   cz_graph *g = n->graph;
+  if (h->options.kind == CZ_NET_SENTENCE) return CZ_OK;
   CZ_TRY(check_targets(h, f));
   CZ_TRY(feed_own_words(n, h));
   if (h->bias != CZ_ABSENT && !h->has_bias)

@@ -63,7 +63,8 @@ static cz_net_head_feed feed_of(const cz_model *m, int kind, int32_t pooled[TEXT
   return feeds[kind];
 }
 
-/* A net of the heads KINDS [N]; with the model's own DROPOUT, -1, as it is built, without fusions. */
+/* A net of the heads KINDS [N]; with the model's own DROPOUT, -1, as it is built, without fusions.
+ */
 static cz_net *net_of(cz_model *m, const int *kinds, int n, bool train, double dropout) {
   cz_net *net;
   cz_net_options o = {.capacity_segments = TEXTS,
@@ -303,6 +304,46 @@ static void no_rows(void **state) {
   }
 }
 
+/* GPT-2's logits are products of its states, so those of a segment's mean are the mean of its rows'
+ * logits. */
+static void sentences(void **state) {
+  cz_device *device;
+  cz_net *net;
+  int32_t rows[TOKENS];
+  double means[TEXTS * 12], logits[TOKENS * V], table[V * 12];
+  OK(cz_device_open(&device, "ref"));
+  cz_model *m = model_of("gpt2", device);
+  cz_net_options o = {
+      .capacity_segments = TEXTS,
+      .capacity_encoder = 1,
+      .capacity_decoder = TOKENS,
+      .n_heads = 2,
+      .heads = {
+          {.kind = CZ_NET_SENTENCE},
+          {.kind = CZ_NET_VOCABULARY, .capacity_rows = TOKENS, .no_loss = true, .logits = true}}};
+  for (int t = 0; t < TOKENS; t++) rows[t] = t;
+  const cz_net_head_feed heads[] = {{.n_rows = 0}, {.rows = rows, .n_rows = TOKENS}};
+  const cz_feed f = batch_of(m, heads);
+  OK(cz_net_create(&net, m, &o));
+  OK(cz_net_feed(net, &f));
+  OK(cz_graph_forward(net->graph, &(cz_graph_run_options){0}));
+  OK(cz_graph_read(net->graph, means, net->heads[0].sentences, TEXTS * 12));
+  OK(cz_graph_read(net->graph, logits, net->heads[1].logits, TOKENS * V));
+  OK(cz_device_read_real(device, table, m->embedding->value, V * 12));
+  for (int b = 0; b < TEXTS; b++)
+    for (int v = 0; v < V; v++) {
+      const int from = spans[2 * b], to = spans[2 * b + 1];
+      double mean = 0, product = 0;
+      for (int t = from; t < to; t++) mean += logits[t * V + v] / (to - from);
+      for (int d = 0; d < 12; d++) product += means[b * 12 + d] * table[v * 12 + d];
+      near("a logit of a mean", product, mean, 1e-11);
+      assert_true(fabs(mean) > 1e-6);
+    }
+  cz_net_destroy(&net);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+}
+
 /* RoBERTa's places count from pad + 1 and skip padding; BERT's count everything from 0. */
 static void places(void **state) {
   static const int32_t text[] = {5, 1, 7, 1, 1, 8, 9}, two[] = {0, 5, 5, 7},
@@ -437,9 +478,10 @@ static void refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(together),       cmocka_unit_test(differences),
-      cmocka_unit_test(label_words),    cmocka_unit_test(no_rows),
-      cmocka_unit_test(places),         cmocka_unit_test(refused),
-      cmocka_unit_test(dropout_places), cmocka_unit_test(dropout_rates)};
+      cmocka_unit_test(together),     cmocka_unit_test(differences),
+      cmocka_unit_test(label_words),  cmocka_unit_test(no_rows),
+      cmocka_unit_test(places),       cmocka_unit_test(sentences),
+      cmocka_unit_test(refused),      cmocka_unit_test(dropout_places),
+      cmocka_unit_test(dropout_rates)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
