@@ -22,8 +22,8 @@ static const sizes hand[] = {
     {7, 65, COVERED, 3, 0},
     {9, 8, GAPS, 2, 0},
     {30, 24, GAPS, 40, 0},    /* most of them empty */
-    {5000, 4, EQUAL, 1, 0},   /* the longest sum that the error limit has to cover */
-    {3000, 3, EQUAL, 1, 100}, /* of numbers of one sign */
+    {2000, 4, EQUAL, 1, 0},   /* the longest sum that the error limit has to cover */
+    {1500, 3, EQUAL, 1, 100}, /* of numbers of one sign */
     {700, 8, EQUAL, 700, 0},  /* a row each */
     {64, 257, GAPS, 3, 0},    /* no sixteen bytes of a row together */
     {61, 520, GAPS, 5, 10},   /* several tiles of columns, the last one not full */
