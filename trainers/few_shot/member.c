@@ -269,7 +269,8 @@ static cz_status train(cz_members *m, const cz_member_plan *plan, const char *fo
   job.seed = seed_of(m, plan);
   job.batch.max_inputs = (int64_t)m->o.examples->prompts->max_length;
   job.batch.soft_classes = m->o.soft ? m->o.examples->classes : 0;
-  job.examples = (int64_t)plan->train->count;
+  job.examples = (int64_t)plan->train->count; /* what a batch is warned to repeat */
+  if (m->o.lm > 0) job.examples += (int64_t)m->o.examples->d.n;
   job.transient = true;
   set_heads(&job, m);
   cz_status st = open_source(&source, m, plan, &job);
