@@ -1,6 +1,5 @@
 #include "base/fs.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "text/byte_level.h"
 #include "text/internal.h"
 
@@ -21,14 +20,8 @@ static cz_status parse_batching(cz_tokenizer *t, const json_t *root, const cz_js
   cz_json_place truncation = cz_json_place_key(at, "truncation");
   CZ_TRY(cz__truncation_parse(&t->truncation, json_object_get(root, "truncation"), &truncation));
   t->facts.max_length = t->truncation.any ? t->truncation.max_length : -1;
-  if (t->truncation.any)
-    cz_warn("%s: its truncation to %lld tokens is not applied unless asked for", at->file,
-            (long long)t->truncation.max_length);
-  if (!padding || json_is_null(padding)) return CZ_OK;
-  if (!json_is_object(padding))
-    return cz_json_expected(at, "padding", padding, "an object or null");
-  cz_warn("%s: its padding is not applied; texts keep their length", at->file);
-  return CZ_OK;
+  if (!padding || json_is_null(padding) || json_is_object(padding)) return CZ_OK;
+  return cz_json_expected(at, "padding", padding, "an object or null");
 }
 
 static cz_status parse_root(cz_tokenizer *t, const json_t *root, const cz_json_place *at) {

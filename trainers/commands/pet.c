@@ -5,7 +5,7 @@
 
 const char cz_pet_usage[] =
     "cloze pet --model DIR --pattern FILE [--train FILE] --unlabeled FILE --test FILE --out DIR "
-    "[--labels a,b,...] [--ipet] [--zero-shot] [--device D] [--comm C] [key=value ...]\n"
+    "[--labels a,b,...] [--ipet] [--zero-shot] [--jobs N] [--device D] [--comm C] [key=value ...]\n"
     "From a few labelled texts, unlabelled ones and a pattern file to a classifier: PET, or iPET.\n"
     "  --model DIR       a pretrained masked LM (a Hugging Face directory)\n"
     "  --pattern FILE    fields, labels, words, patterns (docs/pet.md 3; cloze prompt check shows "
@@ -20,6 +20,7 @@ const char cz_pet_usage[] =
     "  --out DIR         result.json, predictions.jsonl, label_next.jsonl, student/ (cloze "
     "predict), "
     "run/ (the experiment, which goes on when the command is run again after a stop)\n"
+    "  --jobs N          N processes, each with its share of the cores\n"
     "  --device D        " CZ_DEVICE_HELP "\n"
     "  --comm C          auto (default), self, mpi\n"
     "  key=value         replaces a key of the experiment, e.g. common.train.steps=250, "
@@ -47,17 +48,12 @@ static cz_status check(const cz_pet_request *r) {
 /** The command `cloze pet`; its usage says what it reads and writes. Collective under MPI. */
 cz_status cz_command_pet(int argc, char **argv) {
   cz_pet_request r = {.device = "cpu", .comm = "auto"};
-  const cz_option options[] = {{"--model", &r.model, NULL},
-                               {"--pattern", &r.pattern, NULL},
-                               {"--train", &r.train, NULL},
-                               {"--unlabeled", &r.unlabeled, NULL},
-                               {"--test", &r.test, NULL},
-                               {"--labels", &r.labels, NULL},
-                               {"--out", &r.out, NULL},
-                               {"--device", &r.device, NULL},
-                               {"--comm", &r.comm, NULL},
-                               {"--ipet", NULL, &r.ipet},
-                               {"--zero-shot", NULL, &r.zero_shot}};
+  const cz_option options[] = {{"--model", &r.model, NULL}, {"--pattern", &r.pattern, NULL},
+                               {"--train", &r.train, NULL}, {"--unlabeled", &r.unlabeled, NULL},
+                               {"--test", &r.test, NULL},   {"--labels", &r.labels, NULL},
+                               {"--out", &r.out, NULL},     {"--device", &r.device, NULL},
+                               {"--comm", &r.comm, NULL},   {"--ipet", NULL, &r.ipet},
+                               {"--jobs", &r.jobs, NULL},   {"--zero-shot", NULL, &r.zero_shot}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, -1, cz_pet_usage));
   CZ_TRY(check(&r));

@@ -42,9 +42,12 @@ static cz_status open_config(cz_config **config, int argc, char **argv, const ch
 
 /** The command of a kind of stage, which argv[0] names; the kind's usage says what it does. */
 cz_status cz_command_stage(int argc, char **argv) {
-  const char *out = NULL, *device = "cpu", *comm = "auto";
-  const cz_option options[] = {
-      {"--out", &out, NULL}, {"--device", &device, NULL}, {"--comm", &comm, NULL}};
+  const char *out = NULL, *device = "cpu", *comm = "auto", *jobs = NULL, *join = NULL;
+  const cz_option options[] = {{"--out", &out, NULL},
+                               {"--device", &device, NULL},
+                               {"--comm", &comm, NULL},
+                               {"--jobs", &jobs, NULL},
+                               {"--join", &join, NULL}}; /* stages/jobs.c asks for it */
   const cz_stage_kind *kind;
   cz_session s = {0};
   cz_config *config = NULL;
@@ -54,8 +57,11 @@ cz_status cz_command_stage(int argc, char **argv) {
   CZ_TRY(cz_args_count(argc, argv, 1, -1, kind->usage));
   if (!out || !*out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
   CZ_GO(st, cz_session_open(&s, device, comm), done);
+  CZ_GO(st, cz_session_jobs(&s, jobs), done);
   cz_stop_on_signals(s.comm->size == 1);
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
+  if (join) CZ_GO(st, cz_stage_join(&s, cz_config_root(config), out, join), done);
+  if (join) goto done;
   CZ_GO(st, cz_comm_agree(s.comm, cz_check_one(cz_config_root(config), &s)), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(out, "inputs.json", "experiment.yaml"), done);
   CZ_GO(st, cz_stage_run(&s, cz_config_root(config), cz_config_root(config), out), done);

@@ -3,6 +3,7 @@
 #include "commands/commands.h"
 
 #include "base/args.h"
+#include "base/log.h"
 #include "base/clock.h"
 #include "text/tokenizer.h"
 
@@ -74,7 +75,11 @@ static cz_status parse_options(options *o, int argc, char **argv) {
 
 /* Refuses to cut where the file does not say how. */
 static cz_status check_truncation(const session *s) {
-  if (!s->o->truncate || cz_tokenizer_get_facts(s->tokenizer)->max_length >= 0) return CZ_OK;
+  const int64_t longest = cz_tokenizer_get_facts(s->tokenizer)->max_length;
+  if (!s->o->truncate && longest >= 0)
+    cz_warn("%s: its truncation to %lld tokens is applied with --truncate", s->o->file,
+            (long long)longest);
+  if (!s->o->truncate || longest >= 0) return CZ_OK;
   return CZ_FAIL(CZ_EINVAL, "%s: --truncate, but its \"truncation\" is null", s->o->file);
 }
 

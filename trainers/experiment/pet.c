@@ -122,6 +122,7 @@ cz_status cz_pet_run(const cz_pet_request *r) {
   cz_run_request run = {.file = "the experiment of cloze pet",
                         .device = r->device,
                         .comm = r->comm,
+                        .jobs = r->jobs,
                         .words = r->words,
                         .n_words = r->n_words};
   cz_status st;

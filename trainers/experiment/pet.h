@@ -20,6 +20,7 @@ typedef struct cz_pet_request {
   const char *model, *pattern, *train, *unlabeled, *test; /* train, test may be null */
   const char *labels;                                     /* or null */
   const char *out, *device, *comm;
+  const char *jobs; /* processes, or null: one */
   bool ipet, zero_shot;
   char **words; /* overrides of the composed experiment, key=value */
   size_t n_words;

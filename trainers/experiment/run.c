@@ -282,6 +282,7 @@ cz_status cz_experiment_run(cz_run_request *r) {
   int lock = -1;
   cz_status st;
   CZ_GO(st, cz_session_open(&s, r->device, r->comm), done);
+  CZ_GO(st, cz_session_jobs(&s, r->jobs), done);
   cz_stop_on_signals(s.comm->size == 1);
   r->rank = s.comm->rank;
   st = cz_plan_open_text(&plan, r->file, r->text, r->scale, r->n_seeds, r->words, r->n_words, &s);

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
+#include "ensemble/calibrate.h"
 #include "ensemble/ensemble.h"
 #include "few_shot/held_out_texts.h"
 #include "nn/hf.h"
@@ -193,7 +194,7 @@ static cz_status reset(cz_members *m, const cz_member_plan *plan) {
     if (m->model->origins[i].heads & m->model->drawn)
       CZ_TRY(cz_params_init_one(p, i, seed_of(m, plan)));
   if (!m->o.classifier) widen_words(m, prompt_of(m, plan->pattern));
-  if (plan->offsets) CZ_TRY(start_calibrated(m, plan->offsets));
+  if (plan->calibrated_start) CZ_TRY(start_calibrated(m, plan->offsets));
   cz_params_values_written(p);
   return CZ_OK;
 }
@@ -299,6 +300,8 @@ static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_pla
   CZ_TRY(cz_member_scores_create(r, e));
   if (e->t.n && !m->o.classifier) {
     CZ_TRY(cz_members_score(m, r->t, plan->pattern, &e->t));
+    if (plan->offsets && !plan->calibrated_start)
+      cz_calibrate_scores(r->t, plan->offsets, e->t.n, e->classes);
     r->before_training = cz_member_accuracy(r->t, e->t.labels, e->t.n, e->classes);
   }
   CZ_TRY(held_out_loss(&r->held_out_before, m));

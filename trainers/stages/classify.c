@@ -52,9 +52,11 @@ static const cz_key_spec section_keys[] = {
            .help = "members count alike, or as the accuracy of their pattern on T before training"),
     CZ_KEY(classify_keys, calibrate, ENUM, .fallback = "none", .choices = cz_calibrate_names,
            .help = "subtract from each label's score its mean over D, or what texts without "
-                   "content get, before training"),
+                   "content get, both of the untrained model: of tuning_free's scores beside the "
+                   "raw ones, and of those that members are weighed by"),
     CZ_KEY(classify_keys, calibrated_start, BOOL, .fallback = "false",
-           .help = "members start with the label words' biases less these offsets"),
+           .help = "models start, and tuning_free scores, with the label words' biases less what "
+                   "calibrate subtracts"),
     CZ_KEY(classify_keys, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
            .help = "where paper and published code disagree (docs/pet.md 5)"),
     CZ_KEY(classify_keys, scale, REAL, .fallback = "5", .min = 1.01, .max = 1000,
@@ -92,6 +94,8 @@ typedef struct classifying {
   cz_generation before;
   double *offsets; /* [patterns of the file, C] */
 } classifying;
+
+extern const cz_stage_kind cz_stage_row_classify;
 
 static bool uses_prompts(const classifying *c) { return c->keys.strategy != FINETUNE; }
 static bool is_trained(const classifying *c) { return c->keys.strategy != TUNING_FREE; }
@@ -258,12 +262,13 @@ done:
 static cz_status compute(classifying *c, cz_session *s, const char *folder) {
   cz_member_list list = {
       .folder = folder, .plans = c->plans, .n = c->n, .train_of = train_of, .self = c};
-  const bool start = c->keys.calibrated_start && c->offsets;
   if (!is_trained(c)) list.train_of = NULL;
-  for (size_t i = 0; start && i < c->n; i++)
+  for (size_t i = 0; c->offsets && i < c->n; i++) {
     c->plans[i].offsets = c->offsets + c->plans[i].pattern * c->f.examples->classes;
-  if (s->comm->rank == 0) CZ_TRY(cz_generation_note(folder, c->generation, c->plans, c->n));
-  return cz_members_compute(c->members, &list);
+    c->plans[i].calibrated_start = c->keys.calibrated_start;
+  }
+  if (cz_session_writes(s)) CZ_TRY(cz_generation_note(folder, c->generation, c->plans, c->n));
+  return cz_few_shot_compute(&c->f, s, c->members, &list, cz_stage_row_classify.name);
 }
 
 /* Says, once, what the stage is about to do with how much. */
@@ -302,7 +307,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   say_sizes(&c);
   CZ_GO(st, find_offsets(&c), done);
   CZ_GO(st, compute(&c, s, out->folder), done);
-  if (s->comm->rank != 0) goto done;
+  if (!cz_session_writes(s)) goto done;
   CZ_GO(st, cz_generation_read(&now, c.f.examples, out->folder, c.plans, c.n), done);
   const cz_ensemble_report report = {.name = "ensemble",
                                      .weighting = weighting_of(&c),

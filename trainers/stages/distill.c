@@ -30,6 +30,8 @@ const cz_section cz_distill_section =
 
 static const char result_name[] = "student";
 
+extern const cz_stage_kind cz_stage_row_distill;
+
 typedef struct distilling {
   distill_keys keys;
   cz_few_shot f;
@@ -129,7 +131,7 @@ static cz_status compute(distilling *d, cz_session *s, const char *folder) {
   o.temperature = d->keys.temperature;
   o.score_tokens = d->keys.score_tokens;
   CZ_TRY(cz_members_open(&d->members, &o));
-  return cz_members_compute(d->members, &list);
+  return cz_few_shot_compute(&d->f, s, d->members, &list, cz_stage_row_distill.name);
 }
 
 static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *out) {
@@ -142,7 +144,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_log("distill: D %zu texts, test %zu; %d labels", d.f.examples->d.n, d.f.examples->test.n,
          (int)d.f.examples->classes);
   CZ_GO(st, compute(&d, s, out->folder), done);
-  if (s->comm->rank == 0) st = report(&d, out);
+  if (cz_session_writes(s)) st = report(&d, out);
 done:
   free(d.plans);
   free(d.targets);

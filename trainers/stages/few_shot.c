@@ -1,4 +1,5 @@
 #include "stages/few_shot.h"
+#include "stages/jobs.h"
 #include "base/fs.h"
 #include "nn/hf.h"
 #include "stages/precision.h"
@@ -68,6 +69,17 @@ cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
   CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
   return cz_comm_split(s->comm, &f->alone, s->comm->rank);
+}
+
+/** Computes the members of LIST, of a stage of KIND, together with the session's other processes.
+ */
+cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,
+                              const cz_member_list *list, const char *kind) {
+  cz_jobs jobs = {0};
+  cz_status st = cz_jobs_start(&jobs, s, kind, list->folder, f->job.config_hash);
+  if (st == CZ_OK) st = cz_members_compute(members, list);
+  cz_status waited = cz_jobs_wait(&jobs);
+  return st != CZ_OK ? st : waited;
 }
 
 /** Frees what F holds. */

@@ -24,6 +24,8 @@ CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz
                                     bool trains);
 CZ_MUST cz_status cz_few_shot_results(cz_check *check, const char *name);
 cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s);
+CZ_MUST cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,
+                                      const cz_member_list *list, const char *kind);
 void cz_few_shot_close(cz_few_shot *f);
 
 /* How the members of a stage are put together, and under which names that stands in its result:

@@ -1,4 +1,5 @@
 #include "stages/session.h"
+#include "stages/jobs.h"
 #include "base/log.h"
 #include "base/number.h"
 
@@ -46,6 +47,20 @@ cz_status cz_session_open(cz_session *s, const char *device, const char *comm) {
   share_cores(s->comm);
   CZ_TRY(cz_device_open(&s->device, device));
   return check_processors(s->comm, s->device->processor);
+}
+
+/** Takes the number of processes from the option --jobs WORD (null: one). CZ_EUSAGE for none from 1
+ * to CZ_JOBS, or beside ranks. */
+cz_status cz_session_jobs(cz_session *s, const char *word) {
+  s->jobs = 1;
+  if (!word) return CZ_OK;
+  if (cz_parse_int(word, &s->jobs) != CZ_OK || s->jobs < 1 || s->jobs > CZ_JOBS)
+    return CZ_FAIL(CZ_EUSAGE, "--jobs: '%s' is not a number of processes from 1 to %d", word,
+                   CZ_JOBS);
+  if (s->jobs > 1 && s->comm->size > 1)
+    return CZ_FAIL(CZ_EUSAGE, "--jobs %lld beside %d ranks: members are shared among the ranks",
+                   (long long)s->jobs, s->comm->size);
+  return CZ_OK;
 }
 
 /** Closes what cz_session_open opened. A rank that failed ends the whole job, so that

@@ -12,8 +12,10 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 /* Whether FOLDER has the file NAME. */
 static bool holds(const char *folder, const char *name) {
@@ -203,7 +205,7 @@ done:
 
 /* Rank 0 writes. What builds a model and leaves it trains it, and saves checkpoints on the way. */
 static cz_status check_space(const cz_session *s, const work *w, const cz_recipe *recipe) {
-  bool writes = s->comm->rank == 0 && (w->kind->leaves & CZ_LEAVES_MODEL) &&
+  bool writes = cz_session_writes(s) && (w->kind->leaves & CZ_LEAVES_MODEL) &&
                 cz_stage_takes(w->kind, cz_part_model.key.name);
   return writes ? cz_space_check(recipe, w->folder) : CZ_OK;
 }
@@ -330,5 +332,27 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_confi
   st = cz_comm_agree(s->comm, st);
   if (st == CZ_OK) st = run_in(s, &w);
   json_decref(w.record);
+  return st;
+}
+
+/** Computes members of the stage that NODE describes, which another process runs in FOLDER; its
+ * checkpoints have HASH, sixteen digits. Leaves nothing else there. Ends when that process does. */
+cz_status cz_stage_join(cz_session *s, const cz_config_node *node, const char *folder,
+                        const char *hash) {
+  char *end;
+  work w = {.node = node, .identity = node, .folder = folder};
+  cz_stage_output out = {folder, strtoull(hash, &end, 16), NULL, NULL};
+  if (*end || end == hash)
+    return CZ_FAIL(CZ_EUSAGE, "--join: '%s' is no hash of a stage's configuration", hash);
+  CZ_TRY(cz_stage_kind_of(&w.kind, node));
+  CZ_TRY(cz_stage_known(w.kind, node));
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  s->joins = true;
+  cz_log_quiet(true);
+  out.metrics = json_object();
+  out.measured = json_object();
+  cz_status st = run_kind(s, &w, &out);
+  json_decref(out.metrics);
+  json_decref(out.measured);
   return st;
 }

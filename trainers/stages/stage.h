@@ -76,6 +76,9 @@ typedef struct cz_stage_kind {
   "same command again to go on after a stop\n"                                                     \
   "  --device D   " CZ_DEVICE_HELP "\n"                                                            \
   "  --comm C     auto (default), self, mpi\n"                                                     \
+  "  --jobs N     N processes for the members of classify and distill, each with its share of "    \
+  "the "                                                                                           \
+  "cores\n"                                                                                        \
   "  key=value    replaces a key of the file, e.g. train.steps=100 (cloze help keys lists all)\n"
 
 /* kinds.c: the list, and what follows from it. */
@@ -96,6 +99,8 @@ CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record
                                 const char *folder, const char *name);
 CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node,
                                const cz_config_node *identity, const char *folder);
+CZ_MUST cz_status cz_stage_join(cz_session *s, const cz_config_node *node, const char *folder,
+                                const char *hash);
 CZ_MUST cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_session *s,
                                            const cz_stage_kind *kind, const cz_config_node *node,
                                            const cz_config_node *identity);
