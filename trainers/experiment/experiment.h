@@ -117,6 +117,8 @@ typedef struct cz_column_path {
   const char *key;           /* what follows the stage */
   const char *task, *metric; /* of a score; null: it is none */
   cz_take take;              /* ONE: the path leads to a number and through no list */
+  size_t n_else; /* `take: first`: so many paths behind it in memory, of which a row without the
+                    stages before has the first whose stage it has */
 } cz_column_path;
 
 typedef struct cz_column {
@@ -176,6 +178,8 @@ bool cz_plan_row_is(const cz_plan *plan, size_t row, size_t point);
 cz_seeds_draw cz_plan_stage_draws(const cz_config_node *stage);
 cz_seeds_draw cz_plan_row_draws(const cz_plan *plan, size_t row);
 bool cz_plan_axis_sets(const cz_plan *plan, const char *stage);
+const cz_column_path *cz_column_path_of(const cz_plan *plan, const cz_column_path *path,
+                                        size_t row);
 bool cz_column_same_task(const cz_column_path *a, const cz_column_path *b);
 bool cz_column_all_scores(const cz_column *column);
 cz_plan_stage *cz_plan_from(const cz_plan *plan, size_t k, size_t i);

@@ -86,9 +86,11 @@ static const cz_key_spec column_keys[] = {
                 "baseline.SCORE is what a program that knows nothing gets, keyword.SCORE and "
                 "naive_bayes.SCORE what looking for the label in the text and counting words get), "
                 "STAGE.VALUE of one that trains (its values are listed below these keys)"),
-    CZ_KEY_OTHER("take", ENUM, .fallback = "", .choices = cz_take_names,
-                 .help = "what of a list in the result that a place leads through, as "
-                         "pet.members.accuracy does; spread is the largest minus the smallest"),
+    CZ_KEY_OTHER(
+        "take", ENUM, .fallback = "", .choices = cz_take_names,
+        .help = "what of a list in the result that a place leads through, as "
+                "pet.members.accuracy does; spread is the largest minus the smallest. first: of "
+                "several values, that of the first stage that the row has"),
     CZ_KEY_OTHER("paper", TEXT, .fallback = "",
                  .help = "which of the paper's values stands beside it"),
     CZ_KEY_OTHER("unit", TEXT, .fallback = "", .help = "of the value, for the table's head"),

@@ -91,7 +91,8 @@ static const cz_parts *program_parts(const column *c, const cz_predictions *read
 static cz_status read_cell(column *c, const char *run, size_t k) {
   const cz_column *about = &c->r->plan.columns[c->index];
   for (size_t j = 0; j < c->paths; j++) {
-    const cz_column_path *at = &about->paths[j];
+    const cz_plan *p = &c->r->plan;
+    const cz_column_path *at = cz_column_path_of(p, &about->paths[j], k / p->n_seeds);
     size_t first = 0;
     if (!at->task) return CZ_OK;
     while (first < j && !cz_column_same_task(&about->paths[first], at)) first++;

@@ -80,7 +80,17 @@ static cz_status read_paths(cz_plan *p, cz_column *c, const cz_config_node *valu
   return CZ_OK;
 }
 
-const char *const cz_take_names[] = {"mean", "min", "max", "spread", NULL};
+const char *const cz_take_names[] = {"mean", "min", "max", "spread", "first", NULL};
+enum { FIRST = 4 /* of the names; the others are cz_take's */ };
+
+/** What stands for PATH in row number ROW: PATH itself, or with `take: first` the first of its
+ * alternatives whose stage the row has. */
+const cz_column_path *cz_column_path_of(const cz_plan *plan, const cz_column_path *path,
+                                        size_t row) {
+  for (size_t i = 0; i <= path->n_else; i++)
+    if (!cz_plan_at(plan, 0, row, path[i].stage)->left_out) return &path[i];
+  return path;
+}
 
 /* `take`: the same of all paths. */
 static cz_status read_take(cz_column *c, const cz_config_node *node) {
@@ -89,7 +99,12 @@ static cz_status read_take(cz_column *c, const cz_config_node *node) {
   size_t which;
   if (!n) return CZ_OK;
   CZ_TRY(cz_config_text(&text, n));
-  CZ_TRY(CZ_AT(n, cz_find_name(&which, "take", text, cz_take_names, 4)));
+  CZ_TRY(CZ_AT(n, cz_find_name(&which, "take", text, cz_take_names, FIRST + 1)));
+  if (which == FIRST) {
+    c->paths->n_else = c->n_paths - 1;
+    c->n_paths = 1;
+    return CZ_OK;
+  }
   for (size_t i = 0; i < c->n_paths; i++) {
     if (c->paths[i].task)
       return cz_config_error(n, "take: the score '%s' is one number and no list", c->paths[i].text);

@@ -126,7 +126,8 @@ static cz_status check_values(const cz_check *c, const cz_plan *p) {
   for (size_t k = 0; k < p->n_columns; k++) {
     const cz_config_node *value = cz_config_get(p->columns[k].node, "value");
     bool list = cz_config_kind_of(value) == CZ_CONFIG_SEQUENCE;
-    for (size_t i = 0; i < p->columns[k].n_paths; i++)
+    const size_t all = p->columns[k].n_paths + p->columns[k].paths->n_else;
+    for (size_t i = 0; i < all; i++)
       CZ_TRY(check_take(c, list ? cz_config_at(value, i) : value, &p->columns[k],
                         &p->columns[k].paths[i]));
   }

@@ -107,7 +107,7 @@ static const json_t *follow(const json_t *root, const char *path) {
 static cz_status open_stages(cz__stages *o, const cz_plan *p, const char *run, size_t seed,
                              size_t row) {
   char folder[4096];
-  *o = (cz__stages){.n = p->n_stages};
+  *o = (cz__stages){.n = p->n_stages, .plan = p, .row = row};
   CZ_TRY(cz_alloc(&o->result, o->n, sizeof *o->result));
   for (size_t i = 0; i < p->n_stages; i++) {
     if (cz_plan_at(p, seed, row, i)->left_out) continue;
@@ -128,11 +128,13 @@ static void close_stages(cz__stages *o) {
 /** The task that PATH scores, as an object of its stage's metrics; null where the stage is not
  * done, lacks it, or PATH is no score. Borrowed. */
 const json_t *cz__results_task(const cz__stages *o, const cz_column_path *path) {
+  path = cz_column_path_of(o->plan, path, o->row);
   return path->task ? follow(json_object_get(o->result[path->stage], "metrics"), path->task) : NULL;
 }
 
 /* What stands at a path; of a score, beside it under WHAT: "scores", "undefined", or a program. */
 static const json_t *path_value(const cz__stages *o, const cz_column_path *path, const char *what) {
+  path = cz_column_path_of(o->plan, path, o->row);
   if (!path->task) return follow(json_object_get(o->result[path->stage], "metrics"), path->key);
   return json_object_get(json_object_get(cz__results_task(o, path), what), path->metric);
 }
@@ -232,6 +234,7 @@ static cz_status check_lists(const cz__stages *o, const cz_column *c) {
 /** The number at PATH; of a score, what WHAT has: "scores", the model, else a program. NaN where
  * it is not there. */
 double cz__results_value(const cz__stages *o, const cz_column_path *path, const char *what) {
+  path = cz_column_path_of(o->plan, path, o->row);
   if (path->take != CZ_TAKE_ONE) {
     numbers all = {0};
     collect(&all, json_object_get(o->result[path->stage], "metrics"), path->key);

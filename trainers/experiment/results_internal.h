@@ -10,6 +10,8 @@
 typedef struct cz__stages {
   json_t **result; /* [n]; null where one is not done */
   size_t n;
+  const cz_plan *plan;
+  size_t row;
 } cz__stages;
 
 /* results.c: what stands in them. */

@@ -164,8 +164,10 @@ done:
 /* Where a column's value comes from; of a mean over many, the first and the last. */
 static cz_status print_column(cz_buf *out, const cz_column *c) {
   CZ_TRY(cz_buf_addf(out, "  column %s: ", c->name));
+  for (size_t i = 1; i <= c->paths->n_else; i++)
+    CZ_TRY(cz_buf_addf(out, "%s, or else ", c->paths[i - 1].text));
   if (c->n_paths == 1)
-    CZ_TRY(cz_buf_addf(out, "%s", c->paths[0].text));
+    CZ_TRY(cz_buf_addf(out, "%s", c->paths[c->paths->n_else].text));
   else
     CZ_TRY(cz_buf_addf(out, "mean of %zu, %s %s %s", c->n_paths, c->paths[0].text,
                        c->n_paths > 2 ? "to" : "and", c->paths[c->n_paths - 1].text));

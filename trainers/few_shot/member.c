@@ -172,16 +172,21 @@ static uint64_t seed_of(const cz_members *m, const cz_member_plan *p) {
 static cz_status start_calibrated(cz_members *m, const double *offsets) {
   const cz_params *p = m->model->params;
   const cz_param *bias = m->model->heads.lm_bias;
-  double *x;
-  CZ_TRY(cz_alloc(&x, (size_t)bias->count, sizeof *x));
-  cz_status st = cz_device_read_real(p->device, x, bias->value, bias->count);
-  for (int64_t c = 0; c < m->o.examples->classes; c++)
-    for (int64_t w = 0; w < m->width; w++) {
-      const int32_t id = m->words[c * m->width + w];
-      if (id >= 0) x[id] -= offsets[c];
-    }
-  if (st == CZ_OK) st = cz_device_write_real(p->device, bias->value, x, bias->count);
+  const size_t n = (size_t)bias->count;
+  double *x = NULL;
+  float *b = NULL;
+  cz_status st;
+  CZ_GO(st, cz_alloc(&x, n, sizeof *x), done);
+  CZ_GO(st, cz_alloc(&b, n, sizeof *b), done);
+  CZ_GO(st, cz_device_read_real(p->device, x, bias->value, bias->count), done);
+  for (size_t i = 0; i < n; i++) b[i] = (float)x[i];
+  CZ_GO(st, cz_calibrate_bias(b, n, offsets, m->words, m->o.examples->classes, (int32_t)m->width),
+        done);
+  for (size_t i = 0; i < n; i++) x[i] = b[i];
+  st = cz_device_write_real(p->device, bias->value, x, bias->count);
+done:
   free(x);
+  free(b);
   return st;
 }
 
