@@ -391,18 +391,94 @@ static void test_what_seeds_draw(void **state) {
     const char *text;
     cz_seeds_draw draws;
   } cases[] = {{"{train: {steps: 1}}", CZ_SEEDS_PLAIN},
-               {"{examples: {labelled: 10}}", CZ_SEEDS_DRAWS},
-               {"{examples: {labelled: 10, draw: random, draw_seed: 0}}", CZ_SEEDS_DRAWS},
-               {"{examples: {labelled: 10, draw_seed: 3}}", CZ_SEEDS_ONE_T},
-               {"{examples: {labelled: 10, draw: paper}}", CZ_SEEDS_ONE_T},
-               {"{examples: {labelled: 0, draw: paper}}", CZ_SEEDS_PLAIN},
-               {"{examples: {labelled: -1}}", CZ_SEEDS_ONE_T},
-               {"{examples: {train: x}}", CZ_SEEDS_ONE_T}};
+               {"{examples: {train: x, labelled: 10}}", CZ_SEEDS_DRAWS},
+               {"{examples: {train: x, labelled: 10, draw: random, draw_seed: 0}}", CZ_SEEDS_DRAWS},
+               {"{examples: {train: x, labelled: 10, draw_seed: 3}}", CZ_SEEDS_ONE_T},
+               {"{examples: {train: x, labelled: 10, draw: paper}}", CZ_SEEDS_ONE_T},
+               {"{examples: {train: x, labelled: 0, draw: paper}}", CZ_SEEDS_PLAIN},
+               {"{examples: {train: x, labelled: -1}}", CZ_SEEDS_ONE_T},
+               {"{examples: {train: x}}", CZ_SEEDS_ONE_T},
+               {"{examples: {train: x, labelled: 10, draws: first}}", CZ_SEEDS_ONE_T},
+               {"{examples: {train: x, labelled: 10, draws: each}}", CZ_SEEDS_DRAWS},
+               {"{examples: {test: y}}", CZ_SEEDS_PLAIN}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     cz_config *config;
     OK(cz_config_parse(&config, "x", cases[i].text, strlen(cases[i].text)));
     assert_int_equal(cz_plan_stage_draws(cz_config_root(config)), cases[i].draws);
     cz_config_destroy(&config);
+  }
+}
+
+static const char few[] =
+    "data: nothing\nseeds: [1, 2]\n"
+    "common: {init: $data/m, examples: {pattern: $data/p.yaml, train: $data/t.csv, test: "
+    "$data/u.csv}}\n"
+    "stages:\n"
+    "  plain: {kind: classify, classify: {strategy: finetune}, batch: {examples: 2}, optimizer: "
+    "{learning_rate: 1}, train: {steps: 3}}\n"
+    "  zero: {kind: classify, classify: {strategy: tuning_free}, examples: {labelled: 0}}\n"
+    "rows: [{name: a, without: [zero]}, {name: z, without: [plain]}]\n"
+    "axis: {name: texts, set: common.examples.labelled, values: [10, 50]}\n"
+    "contrasts: [[a, z]]\n";
+
+/* The stages as they are: `common.examples.labelled` leaves the stage alone that has none, and what
+ * a result will have is known before anything runs. */
+static void test_stages_of_few_texts(void **state) {
+  static const struct {
+    const char *column, *refused;
+  } cases[] = {{"value: plain.members.accuracy, take: min", NULL},
+               {"value: plain.members.accuracy", "the key `take` (mean, min, max or spread)"},
+               {"value: plain.agreement.worst, take: min", "is one number and no list"},
+               {"value: plain.agreement.worst", NULL},
+               {"value: plain.ensemble.coverage.90", NULL},
+               {"value: plain.ensemble.coverage.95", "no result has"},
+               {"value: plain.members.acuracy, take: min", "no result has"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    cz_plan plan;
+    cz_buf missing = {0};
+    char text[2048];
+    snprintf(text, sizeof text, "%scolumns: [{name: one, %s}]\n", few, cases[i].column);
+    OK(open_with(&plan, text, NULL));
+    assert_int_equal(plan.n_rows, 3);
+    assert_int_equal(plan.n_pairs, 2);
+    assert_int_equal(cz_plan_row_draws(&plan, 1), CZ_SEEDS_DRAWS);
+    assert_int_equal(cz_plan_row_draws(&plan, 2), CZ_SEEDS_PLAIN);
+    if (cases[i].refused)
+      FAILS(cz_plan_check(&plan, &missing, NULL), CZ_EUSAGE, cases[i].refused);
+    else
+      OK(cz_plan_check(&plan, &missing, NULL));
+    cz_buf_free(&missing);
+    cz_plan_close(&plan);
+  }
+}
+
+/* The report says which of the two deviations its numbers are. */
+static void test_which_deviation(void **state) {
+  static const char *const says[] = {
+      "Each seed draws its own T: deviations, intervals and differences are over draws of the "
+      "training set.\n",
+      "All seeds have one and the same T in every row that has one: deviations, intervals and "
+      "differences are over repetitions on it, as papers print them, and do not say how far "
+      "another "
+      "T would move the numbers.\n"};
+  for (int i = 0; i < 2; i++) {
+    cz_results r;
+    cz_buf out[2] = {{0}};
+    char text[2048];
+    const char *at = strstr(few, "train: $data");
+    snprintf(text, sizeof text, "%.*s%s%scolumns: [{name: one, value: plain.loss}]\n",
+             (int)(at - few), few, i ? "draw: paper, " : "", at);
+    write_few_shot_run(text);
+    OK(cz_results_open(&r, folder()));
+    OK(cz_report_text(&out[0], &r, false));
+    OK(cz_report_json(&out[1], &r));
+    assert_says(&out[0], says[i]);
+    assert_null(strstr(out[0].data, says[1 - i]));
+    assert_says(&out[1], i ? "\"deviation_over\": \"repetitions on one T\""
+                           : "\"deviation_over\": \"draws of T\"");
+    cz_buf_free(&out[0]);
+    cz_buf_free(&out[1]);
+    cz_results_close(&r);
   }
 }
 
@@ -451,10 +527,18 @@ static void test_two_thousand_stages(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      TEST(test_refused),          TEST(test_two_thousand_stages), TEST(test_axis_of_stages),
-      TEST(test_axis_of_common),   TEST(test_contrasts),           TEST(test_csv_fields),
-      TEST(test_unknown_examples), TEST(test_columns_of_lists),    TEST(test_tables),
-      TEST(test_plot_with_zero),   TEST(test_what_seeds_draw)};
+  const struct CMUnitTest tests[] = {TEST(test_refused),
+                                     TEST(test_which_deviation),
+                                     TEST(test_stages_of_few_texts),
+                                     TEST(test_two_thousand_stages),
+                                     TEST(test_axis_of_stages),
+                                     TEST(test_axis_of_common),
+                                     TEST(test_contrasts),
+                                     TEST(test_csv_fields),
+                                     TEST(test_unknown_examples),
+                                     TEST(test_columns_of_lists),
+                                     TEST(test_tables),
+                                     TEST(test_plot_with_zero),
+                                     TEST(test_what_seeds_draw)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,7 +89,8 @@ static const cz_key_spec column_keys[] = {
     CZ_KEY_OTHER(
         "take", ENUM, .fallback = "", .choices = cz_take_names,
         .help = "what of a list in the result that a place leads through, as "
-                "pet.members.accuracy does; spread is the largest minus the smallest. first: of "
+                "pet.members.accuracy does (members[].accuracy in the list below); spread is the "
+                "largest minus the smallest. first: of "
                 "several values, that of the first stage that the row has"),
     CZ_KEY_OTHER("paper", TEXT, .fallback = "",
                  .help = "which of the paper's values stands beside it"),

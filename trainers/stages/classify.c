@@ -340,6 +340,19 @@ static const cz_stage_part *const parts[] = {&cz_part_init,
                                              &cz_part_train,
                                              NULL};
 
+/* `[]` stands for the items of a list: a column takes their mean or another of their numbers. */
+static const char *const results[] = {"members[].zero_shot",
+                                      "members[].accuracy",
+                                      "members[].heldout_mlm_before",
+                                      "members[].heldout_mlm_after",
+                                      "agreement.best",
+                                      "agreement.worst",
+                                      "agreement.mean",
+                                      "agreement.deviation",
+                                      "agreement.pairs",
+                                      "agreement.kappa",
+                                      NULL};
+
 const cz_stage_kind cz_stage_row_classify = {
     .name = "classify",
     .help = "a classifier from a few labelled texts: prompts, PET, iPET, or fine-tuning",
@@ -349,5 +362,6 @@ const cz_stage_kind cz_stage_row_classify = {
                             "PET's ensemble of models tuned under prompts, or without a prompt.\n"),
     .parts = parts,
     .leaves = CZ_LEAVES_PREDICTIONS,
+    .results = results,
     .check = check,
     .run = run};

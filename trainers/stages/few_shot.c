@@ -151,8 +151,8 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
 /** Lists the values that the result has of an ensemble called NAME. */
 cz_status cz_few_shot_results(cz_check *check, const char *name) {
   static const char *const scores[] = {"accuracy", "macro_f1"};
-  static const char *const own[] = {"accuracy", "macro_f1",    "ece",
-                                    "coverage", "reliability", "shares"};
+  static const char *const own[] = {"accuracy",    "macro_f1",    "ece",        "coverage.100",
+                                    "coverage.90", "coverage.80", "coverage.50"};
   for (size_t k = 0; k < sizeof own / sizeof *own; k++)
     CZ_TRY(cz_check_result(check, "%s.%s", name, own[k]));
   for (size_t k = 0; k < sizeof scores / sizeof *scores; k++) {
