@@ -367,6 +367,23 @@ static void test_tables(void **state) {
   cz_results_close(&r);
 }
 
+/* A stage that rows share stands in the first of them. */
+static void test_shared_stage(void **state) {
+  cz_results r;
+  cz_buf out = {0};
+  json_error_t why;
+  write_few_shot_run(with("axis: {name: n, set: score.seed, values: [5, 6, 7]}\n", ""));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_report_json(&out, &r));
+  json_t *root = json_loads(out.data, 0, &why),
+         *list = json_object_get(json_object_get(root, "few_shot"), "patterns");
+  assert_int_equal(json_array_size(list), 1);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "row")), "PET@5");
+  json_decref(root);
+  cz_buf_free(&out);
+  cz_results_close(&r);
+}
+
 /* 0 stands left of a logarithmic axis, and its tick is drawn; below 0 nothing is. */
 static void test_plot_with_zero(void **state) {
   const double x[] = {-1, 0, 1, 10, 100}, y[] = {9, 1, 2, 3, 4}, band[] = {1, 1, 1, 1, 1};
@@ -528,6 +545,7 @@ static void test_two_thousand_stages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {TEST(test_refused),
+                                     TEST(test_shared_stage),
                                      TEST(test_which_deviation),
                                      TEST(test_stages_of_few_texts),
                                      TEST(test_two_thousand_stages),
