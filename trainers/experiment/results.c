@@ -158,7 +158,7 @@ static void collect(numbers *all, const json_t *root, const char *path) {
   }
   if (json_is_array(root)) {
     all->list = true;
-    json_array_foreach(root, i, item) collect(all, item, path);
+    json_array_foreach(root, i, item) { collect(all, item, path); }
   } else if (*path || !json_is_number(root)) {
     all->missing = true;
   } else {

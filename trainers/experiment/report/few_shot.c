@@ -201,8 +201,9 @@ static cz_status fill_shares(cz_grid *g, const cz_results *r, const lines *all, 
     const json_t *own = labels_of(r, &all->at[i]);
     if (own && !labels) labels = own;
     alike &= !own || json_object_size(own) == json_object_size(labels);
-    json_object_foreach((json_t *)own, label, value) alike &=
-        json_object_get(labels, label) != NULL;
+    json_object_foreach((json_t *)own, label, value) {
+      alike &= json_object_get(labels, label) != NULL;
+    }
   }
   const bool each = alike && json_object_size(labels) <= LABELS;
   if (!labels) return CZ_OK;
@@ -211,7 +212,9 @@ static cz_status fill_shares(cz_grid *g, const cz_results *r, const lines *all, 
   CZ_TRY(cz_grid_add(g, "of"));
   CZ_TRY(cz_grid_add(g, "largest %%"));
   CZ_TRY(cz_grid_add(g, "smallest %%"));
-  if (each) json_object_foreach((json_t *)labels, label, value) CZ_TRY(cz_grid_add(g, "%s", label));
+  if (each) {
+    json_object_foreach((json_t *)labels, label, value) { CZ_TRY(cz_grid_add(g, "%s", label)); }
+  }
   for (size_t i = 0; i < all->n; i++)
     if (labels_of(r, &all->at[i])) CZ_TRY(share_cells(g, r, &all->at[i], labels, x));
   return CZ_OK;
@@ -241,7 +244,7 @@ static void bins_of(bin bins[BINS], const cz_results *r, const line *l) {
   for (size_t s = 0; s < r->plan.n_seeds; s++) {
     const json_t *list = json_object_get(metrics_of(r, l, s), "reliability"), *one;
     size_t i;
-    json_array_foreach(list, i, one) add_bin(bins, one);
+    json_array_foreach(list, i, one) { add_bin(bins, one); }
   }
 }
 
