@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/number.h"
 #include "ensemble/calibrate.h"
+#include "few_shot/encoder.h"
 #include "few_shot/generation.h"
 #include "stages/few_shot.h"
 
@@ -19,9 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum strategy { TUNING_FREE, PET, FINETUNE } strategy;
+typedef enum strategy { TUNING_FREE, PET, FINETUNE, SENTENCE_ENCODER } strategy;
 
-static const char *const strategy_names[] = {"tuning_free", "pet", "finetune", NULL};
+static const char *const strategy_names[] = {"tuning_free", "pet", "finetune", "sentence_encoder",
+                                             NULL};
 
 typedef struct classify_keys {
   int strategy, weights, calibrate, balance, fidelity;
@@ -29,13 +31,14 @@ typedef struct classify_keys {
   const char *patterns, *from;
   int64_t repetitions, lm_examples, held_out, score_tokens;
   int64_t generations, target, first, likely;
-  double lm, scale, share;
+  double lm, scale, share, strength;
 } classify_keys;
 
 static const cz_key_spec section_keys[] = {
     CZ_KEY(classify_keys, strategy, ENUM, .fallback = "pet", .choices = strategy_names,
-           .help = "prompts on the model as it is, prompts on a model tuned under each (PET), or "
-                   "the classification head without a prompt"),
+           .help = "prompts on the model as it is, prompts on a model tuned under each (PET), the "
+                   "classification head without a prompt, or logistic regression on the vectors of "
+                   "a frozen encoder"),
     CZ_KEY(classify_keys, patterns, TEXT, .fallback = "",
            .help = "numbers of the pattern file's patterns, comma-separated, from 0; empty: all"),
     CZ_KEY(classify_keys, repetitions, INT, .fallback = "3", .min = 1, .max = 1000,
@@ -72,6 +75,8 @@ static const cz_key_spec section_keys[] = {
                    "that fit it best"),
     CZ_KEY(classify_keys, balance, ENUM, .fallback = "ratio", .choices = cz_balance_names,
            .help = "iPET: new texts keep T's ratio of labels, or are as many of each"),
+    CZ_KEY(classify_keys, strength, REAL, .fallback = "1", .min = 1e-9, .max = 1e9,
+           .help = "sentence_encoder: C of the regression; less is a larger penalty"),
     CZ_KEY(classify_keys, held_out, INT, .fallback = "200", .min = 0, .max = 1e9, .unit = "texts",
            .help = "texts of the test set whose masked-LM loss is taken before and after training: "
                    "what a member forgets"),
@@ -97,8 +102,13 @@ typedef struct classifying {
 
 extern const cz_stage_kind cz_stage_row_classify;
 
-static bool uses_prompts(const classifying *c) { return c->keys.strategy != FINETUNE; }
-static bool is_trained(const classifying *c) { return c->keys.strategy != TUNING_FREE; }
+static bool uses_prompts(const classifying *c) {
+  return c->keys.strategy == PET || c->keys.strategy == TUNING_FREE;
+}
+static bool encodes(const classifying *c) { return c->keys.strategy == SENTENCE_ENCODER; }
+static bool is_trained(const classifying *c) {
+  return c->keys.strategy == PET || c->keys.strategy == FINETUNE;
+}
 
 static cz_status bind(classifying *c, const cz_recipe *recipe, uint64_t config_hash) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
@@ -123,7 +133,7 @@ static cz_status bind(classifying *c, const cz_recipe *recipe, uint64_t config_h
 
 /* A stage that trains wants texts to train on: T's, or what the generation before labels. */
 static cz_status has_texts(const classifying *c, const cz_recipe *recipe) {
-  if (!is_trained(c) || c->f.examples->t.n || *c->keys.from) return CZ_OK;
+  if (!(is_trained(c) || encodes(c)) || c->f.examples->t.n || *c->keys.from) return CZ_OK;
   return cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
                          "T is empty, and strategy %s trains on it; strategy tuning_free wants no "
                          "labelled text, and with `from` a generation of iPET trains on what that "
@@ -271,6 +281,36 @@ static cz_status compute(classifying *c, cz_session *s, const char *folder) {
   return cz_few_shot_compute(&c->f, s, c->members, &list, cz_stage_row_classify.name);
 }
 
+/* Computes the members, as far as other processes have not. */
+static cz_status make_members(classifying *c, cz_session *s, const char *folder) {
+  cz_members_options o = cz_few_shot_members(&c->f, s);
+  o.classifier = !uses_prompts(c);
+  o.lm = is_trained(c) ? c->keys.lm : 0;
+  o.lm_examples = c->keys.lm_examples;
+  o.held_out = is_trained(c) ? c->keys.held_out : 0;
+  o.score_tokens = c->keys.score_tokens;
+  o.fidelity = (cz_fidelity)c->keys.fidelity;
+  CZ_TRY(cz_members_open(&c->members, &o));
+  CZ_TRY(find_offsets(c));
+  return compute(c, s, folder);
+}
+
+/* The one member that is a frozen encoder with a regression; one process makes it. */
+static cz_status encode(classifying *c, cz_session *s, const char *folder) {
+  const cz_encoder_options o = {.examples = c->f.examples,
+                                .init = c->f.init,
+                                .device = s->device,
+                                .precision = (cz_precision)c->f.job.train.precision,
+                                .seed = c->f.job.seed,
+                                .score_tokens = c->keys.score_tokens,
+                                .strength = c->keys.strength};
+  char member[4096];
+  if (!cz_session_writes(s)) return CZ_OK;
+  CZ_TRY(cz_generation_note(folder, 0, c->plans, c->n));
+  CZ_TRY(cz_member_folder(member, sizeof member, folder, &c->plans[0]));
+  return cz_encoder_run(&o, member);
+}
+
 /* Says, once, what the stage is about to do with how much. */
 static void say_sizes(const classifying *c) {
   const cz_examples *e = c->f.examples;
@@ -296,17 +336,8 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, has_texts(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
-  cz_members_options o = cz_few_shot_members(&c.f, s);
-  o.classifier = !uses_prompts(&c);
-  o.lm = is_trained(&c) ? c.keys.lm : 0;
-  o.lm_examples = c.keys.lm_examples;
-  o.held_out = is_trained(&c) ? c.keys.held_out : 0;
-  o.score_tokens = c.keys.score_tokens;
-  o.fidelity = (cz_fidelity)c.keys.fidelity;
-  CZ_GO(st, cz_members_open(&c.members, &o), done);
   say_sizes(&c);
-  CZ_GO(st, find_offsets(&c), done);
-  CZ_GO(st, compute(&c, s, out->folder), done);
+  CZ_GO(st, encodes(&c) ? encode(&c, s, out->folder) : make_members(&c, s, out->folder), done);
   if (!cz_session_writes(s)) goto done;
   CZ_GO(st, cz_generation_read(&now, c.f.examples, out->folder, c.plans, c.n), done);
   const cz_ensemble_report report = {.name = "ensemble",
