@@ -16,15 +16,16 @@ cz_status cz_member_folder(char *out, size_t n, const char *stage, const cz_memb
   return cz_fs_join(out, n, stage, name);
 }
 
-/* Whether the member in FOLDER has left scores of these texts; damaged ones are made anew. */
-static bool is_done(const cz_examples *e, const char *folder) {
+/* Whether the member in FOLDER has left scores of these texts; damaged ones are made anew, which
+ * whoever makes them SAYS. */
+static bool is_done(const cz_examples *e, const char *folder, bool says) {
   cz_member_scores scores;
   char path[4096];
   if (cz_fs_join(path, sizeof path, folder, CZ_SCORES_FILE) != CZ_OK || !cz_fs_exists(path))
     return cz_error_clear(), false;
   bool good = cz_member_scores_read(&scores, e, folder) == CZ_OK;
   cz_member_scores_free(&scores);
-  if (!good) cz_warn("%s; the member is computed again", cz_error_message());
+  if (!good && says) cz_warn("%s; the member is computed again", cz_error_message());
   cz_error_clear();
   return good;
 }
@@ -46,7 +47,7 @@ static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz
   int lock = -1;
   *open = false;
   CZ_TRY(cz_member_folder(folder, sizeof folder, l->folder, &l->plans[i]));
-  if (is_done(e, folder)) return CZ_OK;
+  if (is_done(e, folder, false)) return CZ_OK;
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "lock"));
   cz_status st = cz_fs_lock(path, &lock);
@@ -56,7 +57,8 @@ static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz
     return CZ_OK;
   }
   CZ_TRY(st);
-  if (!is_done(e, folder)) st = compute_one(m, l, i, folder); /* it may have ended meanwhile */
+  if (!is_done(e, folder, true)) /* it may have ended meanwhile */
+    st = compute_one(m, l, i, folder);
   cz_fs_unlock(&lock);
   return st;
 }

@@ -318,11 +318,9 @@ static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_pla
 /* The trained model, with the labels as the names of its classes. */
 static cz_status save_model(cz_members *m, const char *folder) {
   const cz_examples *e = m->o.examples;
-  char path[4096];
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "model"));
   if (m->o.classifier)
     CZ_TRY(cz_model_set_labels(m->model, e->file->labels, (int64_t)e->file->n_labels));
-  return cz_hf_save(m->model, path);
+  return cz_hf_save(m->model, folder);
 }
 
 /** Computes the member PLAN and leaves it in FOLDER, which is made; one that is killed goes on from
@@ -334,7 +332,7 @@ cz_status cz_members_run(cz_members *m, const cz_member_plan *plan, const char *
   CZ_GO(st, cz_fs_make_dirs(folder), done);
   CZ_GO(st, compute(m, &r, plan, folder), done);
   if (m->o.comm->rank != 0) goto done;
-  if (m->o.keep_model) CZ_GO(st, save_model(m, folder), done);
+  if (plan->model) CZ_GO(st, save_model(m, plan->model), done);
   CZ_GO(st, cz_member_scores_write(&r, m->o.examples, folder), done);
   st = cz_checkpoint_remove(folder);
 done:

@@ -8,8 +8,7 @@
  *   FOLDER/logits.h5       scores of all sets, accuracy before training, masked-LM losses; the
  * member is done when it is there FOLDER/lock            held by the process that computes it
  *   FOLDER/checkpoint.h5   while it is trained
- *   FOLDER/metrics.jsonl, events.*
- *   FOLDER/model           with `keep` */
+ *   FOLDER/metrics.jsonl, events.* */
 #ifndef CZ_FEW_SHOT_MEMBER_H
 #define CZ_FEW_SHOT_MEMBER_H
 
@@ -34,7 +33,6 @@ typedef struct cz_members_options {
   int64_t lm_examples;  /* of a batch, unlabelled texts for that */
   int64_t held_out;     /* texts whose masked-LM loss is taken before and after; 0: none */
   int64_t score_tokens; /* of one run of the net that scores */
-  bool keep_model;      /* leave the trained model in the member's folder */
   cz_fidelity fidelity;
 } cz_members_options;
 
@@ -43,6 +41,7 @@ typedef struct cz_members cz_members;
 /* One of them. */
 typedef struct cz_member_plan {
   int32_t pattern, repetition, generation; /* pattern -1: the texts as they stand */
+  const char *model;                       /* folder that the trained model is left in; null: none */
   const cz_prepared *train;                /* as cz_members_prepare makes it; null: not trained */
   const double *offsets;                   /* [C] of its pattern's calibration, or null: scores
                                               before training are judged without them */

@@ -37,7 +37,8 @@ typedef struct distilling {
   cz_few_shot f;
   cz_members *members;
   cz_member_plan *plans;
-  double *targets; /* [n of D, C] */
+  double *targets;  /* [n of D, C] */
+  char model[4096]; /* folder */
 } distilling;
 
 static cz_status bind(distilling *d, const cz_recipe *recipe, uint64_t config_hash) {
@@ -88,34 +89,22 @@ static cz_status train_of(void *self, cz_prepared *out, size_t i) {
   return CZ_OK;
 }
 
-static cz_status make_plans(distilling *d) {
+static cz_status make_plans(distilling *d, const char *folder) {
   const size_t n = (size_t)d->keys.repetitions;
   CZ_TRY(cz_alloc(&d->plans, n, sizeof *d->plans));
   for (size_t i = 0; i < n; i++)
     d->plans[i] = (cz_member_plan){.pattern = -1, .repetition = (int32_t)i};
-  return CZ_OK;
-}
-
-/* The first classifier's model becomes the stage's; a run that was killed in between has it there
- * already. */
-static cz_status take_model(char *to, size_t n, const distilling *d, const char *folder) {
-  char member[4096], from[4096];
-  CZ_TRY(cz_member_folder(member, sizeof member, folder, &d->plans[0]));
-  CZ_TRY(cz_fs_join(from, sizeof from, member, "model"));
-  CZ_TRY(cz_fs_join(to, n, folder, "model"));
-  if (!cz_fs_exists(from)) return CZ_OK;
-  return rename(from, to) ? CZ_FAIL(CZ_EIO, "%s can't become %s", from, to) : CZ_OK;
+  d->plans[0].model = d->model; /* the first classifier's is the stage's */
+  return cz_fs_join(d->model, sizeof d->model, folder, "model");
 }
 
 static cz_status report(distilling *d, cz_stage_output *out) {
   const size_t n = (size_t)d->keys.repetitions;
   cz_generation g = {0};
-  char model[4096];
   const cz_ensemble_report how = {.name = result_name, .plans = d->plans};
   cz_status st = cz_generation_read(&g, d->f.examples, out->folder, d->plans, n);
   if (st == CZ_OK) st = cz_ensemble_write(out, &g, &how);
-  if (st == CZ_OK) st = take_model(model, sizeof model, d, out->folder);
-  if (st == CZ_OK) st = cz_student_complete(model, &d->f, out, result_name, d->keys.from);
+  if (st == CZ_OK) st = cz_student_complete(d->model, &d->f, out, result_name, d->keys.from);
   cz_generation_free(&g);
   return st;
 }
@@ -127,7 +116,7 @@ static cz_status compute(distilling *d, cz_session *s, const char *folder) {
                                .n = (size_t)d->keys.repetitions,
                                .train_of = train_of,
                                .self = d};
-  o.classifier = o.soft = o.keep_model = true;
+  o.classifier = o.soft = true;
   o.temperature = d->keys.temperature;
   o.score_tokens = d->keys.score_tokens;
   CZ_TRY(cz_members_open(&d->members, &o));
@@ -140,7 +129,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, bind(&d, recipe, out->config_hash), done);
   CZ_GO(st, cz_few_shot_open(&d.f, recipe, s), done);
   CZ_GO(st, read_targets(&d, recipe), done);
-  CZ_GO(st, make_plans(&d), done);
+  CZ_GO(st, make_plans(&d, out->folder), done);
   cz_log("distill: D %zu texts, test %zu; %d labels", d.f.examples->d.n, d.f.examples->test.n,
          (int)d.f.examples->classes);
   CZ_GO(st, compute(&d, s, out->folder), done);
