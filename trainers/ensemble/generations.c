@@ -87,28 +87,31 @@ static size_t count_teachers(const cz_ipet *s, size_t others) {
 }
 
 /** CHOSEN [n_members]: the *N members of E, the generation before, that label texts for MEMBER of
- * GENERATION: drawn from the others, keyed by (seed, generation, pattern, repetition). CZ_EINVAL
- * for an ensemble of one, which has no others, and under `code` for one of which the share rounds
- * to none, where the published code takes the mean of nothing (pet.md 2). */
+ * GENERATION: drawn from the others, keyed by (seed, generation, pattern, repetition). A
+ * member that E does not have, as one of the second repetition where E has a single one, is
+ * number n_members, with its pattern and repetition behind E's: all are others. CZ_EINVAL where
+ * there are no others, and under `code` where the share rounds to none and the published code
+ * takes the mean of nothing (pet.md 2). */
 cz_status cz_ipet_teachers(bool *chosen, size_t *n, const cz_ipet *s, const cz_ensemble *e,
                            size_t member, int64_t generation) {
   const cz_member *m = &e->members[member];
   int32_t *others;
   cz_stream stream;
+  const size_t all = e->n_members - (member < e->n_members);
   size_t n_others = 0;
   CZ_TRY(cz_ipet_check(s));
-  if (e->n_members < 2 || e->n_members > INT32_MAX)
+  if (all < 1 || e->n_members > INT32_MAX)
     return CZ_FAIL(
         CZ_EINVAL,
         "iPET labels texts for a member by others, and the ensemble has %zu in all: more "
         "patterns or repetitions make more",
         e->n_members);
-  *n = count_teachers(s, e->n_members - 1);
+  *n = count_teachers(s, all);
   if (*n == 0)
     return CZ_FAIL(CZ_EINVAL,
                    "%g of %zu other members rounds to none. `fidelity: code` fails here, where the "
                    "published code takes the mean of no model and gets NaN; `paper` takes one",
-                   s->share, e->n_members - 1);
+                   s->share, all);
   CZ_TRY(cz_alloc(&others, e->n_members, sizeof *others));
   for (size_t i = 0; i < e->n_members; i++) {
     chosen[i] = false;

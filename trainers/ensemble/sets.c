@@ -155,16 +155,16 @@ static void draw_labels(drawing *d, cz_ipet_set *out, size_t member, int64_t gen
   }
 }
 
-/** Draws the set of MEMBER of GENERATION, from 1, of GIVEN; the arena's. It depends on the scores
- * of the generation before and on (seed, generation, pattern, repetition), on nothing else.
- * CZ_EINVAL as cz_ipet_teachers, cz_ensemble_weights and cz_ensemble_check say. */
+/** Draws the set of MEMBER (as of cz_ipet_teachers) of GENERATION, from 1, of GIVEN; the arena's.
+ * It depends on the scores of the generation before and on (seed, generation, pattern, repetition),
+ * on nothing else. CZ_EINVAL as cz_ipet_teachers, cz_ensemble_weights and cz_ensemble_check say. */
 cz_status cz_ipet_draw(cz_ipet_set *out, cz_arena *arena, const cz_ipet_given *given, size_t member,
                        int64_t generation) {
   cz_arena *scratch = NULL;
   drawing d;
   cz_status st;
   *out = (cz_ipet_set){0};
-  CZ_CHECK(generation > 0 && member < given->before->n_members);
+  CZ_CHECK(generation > 0 && member <= given->before->n_members);
   CZ_TRY(cz_arena_create(&scratch, "a set of iPET"));
   CZ_GO(st, begin(&d, scratch, given), done);
   CZ_GO(st, hear_teachers(&d, out, scratch, member, generation), done);

@@ -16,7 +16,7 @@ cz_status cz_generation_read(cz_generation *g, const cz_examples *e, const char 
   *g = (cz_generation){.examples = e};
   CZ_TRY(cz_alloc(&g->scores, n, sizeof *g->scores));
   CZ_TRY(cz_alloc(&g->on_t, n, sizeof *g->on_t));
-  CZ_TRY(cz_alloc(&g->on_d, n, sizeof *g->on_d));
+  CZ_TRY(cz_alloc(&g->on_d, n + 1, sizeof *g->on_d)); /* cz_generation_texts needs one more */
   CZ_TRY(cz_alloc(&g->on_test, n, sizeof *g->on_test));
   for (; g->n < n; g->n++) {
     char path[4096];
@@ -134,12 +134,14 @@ static void warn_of_set(const cz_examples *e, const cz_ipet_set *set, int32_t ge
             generation, set->never_added);
 }
 
-/** Appends to OUT what member number MEMBER of GENERATION is trained on, under PATTERN: T, and the
- * texts of D that some members BEFORE label for it. Errors as cz_ipet_draw. */
+/** Appends to OUT what the member of PLAN, number MEMBER of those BEFORE or else their number, is
+ * trained on: T, and the texts of D that some members BEFORE label for it. Errors as cz_ipet_draw.
+ */
 cz_status cz_generation_texts(cz_prepared *out, cz_members *m, const cz_ipet *settings,
-                              const cz_generation *before, size_t member, int32_t generation,
-                              int32_t pattern) {
+                              const cz_generation *before, size_t member,
+                              const cz_member_plan *plan) {
   const cz_examples *e = before->examples;
+  const int32_t pattern = plan->pattern, generation = plan->generation;
   const cz_ensemble ensemble = cz_generation_on(before, &e->d);
   const cz_ipet_given given = {.settings = settings,
                                .before = &ensemble,
@@ -149,6 +151,7 @@ cz_status cz_generation_texts(cz_prepared *out, cz_members *m, const cz_ipet *se
   cz_ipet_set set;
   cz_arena *arena;
   cz_status st = CZ_OK;
+  before->on_d[before->n] = (cz_member){.pattern = pattern, .repetition = plan->repetition};
   CZ_TRY(cz_arena_create(&arena, "a generation's set"));
   for (size_t i = 0; i < e->t.n && st == CZ_OK; i++)
     st = cz_members_prepare(m, out, pattern, &e->t, i, &(cz_wanted){.label = e->t.labels[i]});

@@ -28,6 +28,6 @@ CZ_MUST cz_status cz_generation_noted(const char *folder, int32_t *generation,
 
 CZ_MUST cz_status cz_generation_texts(cz_prepared *out, cz_members *m, const cz_ipet *settings,
                                       const cz_generation *before, size_t member,
-                                      int32_t generation, int32_t pattern);
+                                      const cz_member_plan *plan);
 
 #endif

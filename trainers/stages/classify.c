@@ -210,7 +210,8 @@ static cz_status read_before(classifying *c, const cz_recipe *recipe) {
   return cz_generation_read(&c->before, c->f.examples, k->from, c->earlier, n);
 }
 
-/* The place of a member among those of the generation before, which it does not learn from. */
+/* The place of a member among those of the generation before, which it does not learn from; their
+ * number where it is not among them. */
 static size_t place_before(const classifying *c, const cz_member_plan *p) {
   size_t i = 0;
   while (i < c->before.n &&
@@ -225,8 +226,7 @@ static cz_status train_of(void *self, cz_prepared *out, size_t i) {
   const cz_examples *e = c->f.examples;
   const cz_member_plan *p = &c->plans[i];
   if (*c->keys.from)
-    return cz_generation_texts(out, c->members, &c->ipet, &c->before, place_before(c, p),
-                               c->generation, p->pattern);
+    return cz_generation_texts(out, c->members, &c->ipet, &c->before, place_before(c, p), p);
   for (size_t k = 0; k < e->t.n; k++)
     CZ_TRY(cz_members_prepare(c->members, out, p->pattern, &e->t, k,
                               &(cz_wanted){.label = e->t.labels[k]}));

@@ -1,0 +1,235 @@
+/* The stages that classify from a few texts, as a user starts them: what their results hold, that
+ * the values agree with one another, and that what they leave can be used. */
+#include "few_shot_test.h"
+
+#include <jansson.h>
+#include <math.h>
+
+static json_t *metrics(const char *run) {
+  char name[128];
+  json_error_t why;
+  snprintf(name, sizeof name, "%s/result.json", run);
+  json_t *result = json_load_file(under(name), 0, &why);
+  if (!result) fail_msg("%s: %s", name, why.text);
+  json_t *m = json_incref(json_object_get(result, "metrics"));
+  json_decref(result);
+  assert_non_null(m);
+  return m;
+}
+
+static double number(const json_t *o, const char *key) {
+  const json_t *x = json_object_get(o, key);
+  if (!json_is_number(x)) fail_msg("%s is no number", key);
+  return json_number_value(x);
+}
+
+static void is_share(double x) { assert_true(x >= 0 && x <= 1); }
+
+static void near(double a, double b) {
+  if (!(fabs(a - b) < 1e-9)) fail_msg("%.17g and %.17g", a, b);
+}
+
+/* The lines of a run's predictions: their number; of *RIGHT those that are right. */
+static int predictions(const char *run, const char *name, int *right) {
+  static const char *const labels = "sports science business";
+  char file[128];
+  int lines = 0;
+  snprintf(file, sizeof file, "%s/predictions.%s.jsonl", run, name);
+  char *text = read_text(under(file), NULL);
+  *right = 0;
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
+    json_t *o = json_loads(line, 0, NULL);
+    const char *output = json_string_value(json_object_get(o, "output")),
+               *target = json_string_value(json_object_get(o, "target"));
+    assert_true(output && target && strstr(labels, output) && strstr(labels, target));
+    assert_non_null(json_string_value(json_object_get(o, "input")));
+    *right += !strcmp(output, target);
+    json_decref(o);
+  }
+  free(text);
+  return lines;
+}
+
+/* An ensemble's values agree with one another and with its predictions. */
+static void consistent(const char *run, const char *name) {
+  json_t *all = metrics(run), *o = json_object_get(all, name);
+  const json_t *shares = json_object_get(o, "shares"), *bin;
+  const char *key;
+  json_t *value;
+  double sum = 0, texts = 0, hits = 0;
+  int right;
+  size_t i;
+  assert_non_null(o);
+  assert_int_equal(predictions(run, name, &right), TEST_TEXTS);
+  near(number(o, "accuracy"), (double)right / TEST_TEXTS);
+  near(number(json_object_get(o, "scores"), "accuracy"), 100 * number(o, "accuracy"));
+  near(number(json_object_get(o, "scores"), "macro_f1"), 100 * number(o, "macro_f1"));
+  near(number(json_object_get(o, "coverage"), "100"), number(o, "accuracy"));
+  is_share(number(o, "ece"));
+  assert_int_equal(json_object_size(shares), 3);
+  json_object_foreach((json_t *)shares, key, value) {
+    is_share(json_number_value(value));
+    sum += json_number_value(value);
+  }
+  near(sum, 1);
+  json_array_foreach(json_object_get(o, "reliability"), i, bin) {
+    texts += number(bin, "texts");
+    hits += number(bin, "texts") * number(bin, "accuracy");
+  }
+  assert_true(texts == TEST_TEXTS);
+  near(hits, right);
+  assert_true(number(json_object_get(o, "naive_bayes"), "accuracy") >
+              number(json_object_get(o, "baseline"), "accuracy")); /* it sees the texts */
+  json_decref(all);
+}
+
+/* MEMBERS of the run, numbered by pattern and repetition; their spread is that of their accuracies.
+ */
+static void has_members(const char *run, size_t members, int repetitions, int generation,
+                        bool prompts) {
+  json_t *all = metrics(run), *list = json_object_get(all, "members"), *m;
+  double sum = 0;
+  size_t i;
+  assert_int_equal(json_array_size(list), members);
+  assert_int_equal((int)number(all, "generation"), generation);
+  json_array_foreach(list, i, m) {
+    assert_int_equal((int)number(m, "pattern"), prompts ? (int)i / repetitions : -1);
+    assert_int_equal((int)number(m, "repetition"), (int)i % repetitions);
+    assert_int_equal((int)number(m, "generation"), generation);
+    if (!prompts) assert_true(json_is_null(json_object_get(m, "zero_shot")));
+    is_share(number(m, "accuracy"));
+    sum += number(m, "accuracy");
+  }
+  const json_t *agreement = json_object_get(all, "agreement");
+  is_share(number(agreement, "pairs"));
+  assert_true(number(agreement, "worst") <= number(agreement, "mean") &&
+              number(agreement, "mean") <= number(agreement, "best"));
+  near(number(agreement, "mean"), sum / (double)members);
+  json_decref(all);
+}
+
+static double zero_shot_of(const char *run, size_t member) {
+  json_t *all = metrics(run);
+  const double x = number(json_array_get(json_object_get(all, "members"), member), "zero_shot");
+  json_decref(all);
+  return x;
+}
+
+static void tuning_free(void **state) {
+  run_into(&(start){0}, "classify @/zero.yaml classify.calibrate=unlabeled_mean", "zero");
+  consistent("zero", "ensemble");
+  consistent("zero", "calibrated");
+  has_members("zero", 2, 1, 0, true);
+  run_into(&(start){0}, "classify @/zero.yaml classify.calibrate=content_free", "free");
+  consistent("free", "calibrated");
+}
+
+static void pet(void **state) {
+  run_into(&(start){0}, "classify @/pet.yaml", "pet");
+  consistent("pet", "ensemble");
+  has_members("pet", 4, 2, 0, true);
+  /* before training a member is its pattern on the model as it is */
+  near(zero_shot_of("pet", 1), zero_shot_of("zero", 0));
+  near(zero_shot_of("pet", 2), zero_shot_of("zero", 1));
+  json_t *all = metrics("pet"), *m;
+  size_t i;
+  json_array_foreach(json_object_get(all, "members"), i, m)
+      assert_true(number(m, "heldout_mlm_before") != number(m, "heldout_mlm_after"));
+  json_decref(all);
+  run_into(&(start){0}, "classify @/pet.yaml classify.lm=0.3 classify.lm_examples=3", "lm");
+  consistent("lm", "ensemble");
+}
+
+static void finetune(void **state) {
+  run_into(&(start){0}, "classify @/ft.yaml", "ft");
+  consistent("ft", "ensemble");
+  has_members("ft", 2, 2, 0, false);
+}
+
+static void generations(void **state) {
+  run_into(&(start){0}, "classify @/ipet.yaml", "ipet");
+  consistent("ipet", "ensemble");
+  has_members("ipet", 4, 2, 1, true);
+  char next[128];
+  snprintf(next, sizeof next, "classify @/ipet.yaml classify.from=%s", under("ipet"));
+  run_into(&(start){0}, next, "ipet2");
+  has_members("ipet2", 4, 2, 2, true);
+  /* without T the first generation learns from the model as it is */
+  run_into(&(start){0}, "classify @/zero.yaml examples.labelled=0", "none");
+  snprintf(next, sizeof next, "classify @/ipet.yaml examples.labelled=0 classify.from=%s",
+           under("none"));
+  run_into(&(start){0}, next, "ipet0");
+  has_members("ipet0", 4, 2, 1, true); /* two repetitions of what was one */
+}
+
+/* It is a classifier that the prompts' stages can begin from, and that says what it is. */
+static void student(void **state) {
+  run_into(&(start){0}, "distill @/st.yaml", "st");
+  consistent("st", "student");
+  has_members("st", 2, 2, 0, false);
+  json_t *config = json_load_file(under("st/model/config.json"), 0, NULL),
+         *task = json_load_file(under("st/model/cloze_task.json"), 0, NULL);
+  const json_t *names = json_object_get(config, "id2label");
+  assert_string_equal(json_string_value(json_object_get(names, "2")), "business");
+  assert_int_equal(json_array_size(json_object_get(task, "labels")), 3);
+  json_decref(config);
+  json_decref(task);
+  expect(0, "inspect @/st/model", "classification");
+  char *readme = read_text(under("st/model/README.md"), NULL), accuracy[64];
+  json_t *all = metrics("st");
+  snprintf(accuracy, sizeof accuracy, "- accuracy: %.4f ",
+           number(json_object_get(all, "student"), "accuracy"));
+  assert_non_null(strstr(readme, accuracy));
+  json_decref(all);
+  free(readme);
+  same_file("bert/tokenizer.json", "st/model/tokenizer.json");
+  assert_false(cz_fs_exists(under("st/members/plain-r1/model")));
+}
+
+/* Enough steps and texts tell the labels apart, by prompts and without, and the student keeps it:
+ * what is trained is trained on the right labels. */
+static void learns(void **state) {
+  static const char more[] = " examples.labelled=60 train.steps=200";
+  static const char *const words[] = {"classify @/pet.yaml classify.repetitions=1",
+                                      "classify @/ft.yaml classify.repetitions=1",
+                                      "distill @/st.yaml distill.repetitions=1"};
+  static const char *const runs[] = {"pet200", "ft200", "st200"};
+  for (int i = 0; i < 3; i++) {
+    char command[512];
+    snprintf(command, sizeof command, "%s%s%s%s", words[i], more, i == 2 ? " distill.from=" : "",
+             i == 2 ? under(runs[0]) : "");
+    run_into(&(start){0}, command, runs[i]);
+    json_t *all = metrics(runs[i]);
+    const double accuracy =
+        number(json_object_get(all, i == 2 ? "student" : "ensemble"), "accuracy");
+    if (accuracy < 0.8) fail_msg("%s: accuracy %g", runs[i], accuracy);
+    json_decref(all);
+  }
+}
+
+/* In 16 bits, and by the card's kernels. */
+static void other_arithmetic(void **state) {
+  run_into(&(start){0}, "classify @/pet.yaml train.precision=bf16 classify.repetitions=1", "bf16");
+  assert_non_null(strstr(said(), "computes in bf16"));
+  consistent("bf16", "ensemble");
+  run_into(&(start){0}, "distill @/st.yaml train.precision=bf16 distill.repetitions=1", "st16");
+  consistent("st16", "student");
+#ifdef CZ_HAVE_EMULATOR
+  run_into(&(start){0},
+           "classify @/pet.yaml classify.repetitions=1 train.steps=5 classify.lm=0.3 "
+           "classify.lm_examples=3 --device emu",
+           "emu");
+  consistent("emu", "ensemble");
+  run_into(&(start){0}, "distill @/st.yaml distill.repetitions=1 train.steps=5 --device emu",
+           "emust");
+  consistent("emust", "student");
+#endif
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tuning_free),     cmocka_unit_test(pet),     cmocka_unit_test(finetune),
+      cmocka_unit_test(generations),     cmocka_unit_test(student), cmocka_unit_test(learns),
+      cmocka_unit_test(other_arithmetic)};
+  return cmocka_run_group_tests(tests, make_few_shot, drop_runs);
+}
