@@ -122,6 +122,8 @@ static void tuning_free(void **state) {
   has_members("zero", 2, 1, 0, true);
   run_into(&(start){0}, "classify @/zero.yaml classify.calibrate=content_free", "free");
   consistent("free", "calibrated");
+  run_into(&(start){0}, "classify @/zero.yaml", "raw");
+  consistent("raw", "ensemble");
 }
 
 static void pet(void **state) {
@@ -129,8 +131,8 @@ static void pet(void **state) {
   consistent("pet", "ensemble");
   has_members("pet", 4, 2, 0, true);
   /* before training a member is its pattern on the model as it is */
-  near(zero_shot_of("pet", 1), zero_shot_of("zero", 0));
-  near(zero_shot_of("pet", 2), zero_shot_of("zero", 1));
+  near(zero_shot_of("pet", 1), zero_shot_of("raw", 0));
+  near(zero_shot_of("pet", 2), zero_shot_of("raw", 1));
   json_t *all = metrics("pet"), *m;
   size_t i;
   json_array_foreach(json_object_get(all, "members"), i, m)
