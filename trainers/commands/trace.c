@@ -1,6 +1,7 @@
 /* `cloze trace`: one forward and backward of a model on a batch, everything written to a
  * file: to find where a ported checkpoint departs. */
 #include "commands/commands.h"
+#include "commands/outputs.h"
 #include "commands/trace_batch.h"
 #include "base/args.h"
 #include "base/fs.h"
@@ -185,20 +186,6 @@ static cz_status open_model(cz_model **model, cz_head *head, const char *folder,
   return cz_hf_open_with(model, folder, device, &options);
 }
 
-/* The batch and the model are not to be written over. */
-static cz_status check_out(const char *out, const char *batch_path, const char *folder) {
-  static const char *const names[] = {"config.json", "model.safetensors",
-                                      "model.safetensors.index.json", "tokenizer.json"};
-  char path[4096];
-  const char *input = path;
-  CZ_TRY(cz_args_out(out, &batch_path, 1));
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    CZ_TRY(cz_fs_join(path, sizeof path, folder, names[i]));
-    CZ_TRY(cz_args_out(out, &input, 1));
-  }
-  return CZ_OK;
-}
-
 /** The command `cloze trace`; its usage says what it reads and writes. */
 cz_status cz_command_trace(int argc, char **argv) {
   const char *path = NULL, *out = NULL, *device_name = "ref", *precision_name = "f32",
@@ -224,7 +211,7 @@ cz_status cz_command_trace(int argc, char **argv) {
     return CZ_FAIL(CZ_EUSAGE, "trace: %s is missing",
                    path ? "--out FILE.h5" : "--batch FILE.jsonl");
   CZ_TRY(cz_precision_find(&precision, precision_name));
-  CZ_TRY(check_out(out, path, argv[1]));
+  CZ_TRY(cz_output_is_new(out, path, argv[1]));
   CZ_GO(st, cz_device_open(&device, device_name), done);
   CZ_GO(st, cz_recipe_model_folder(argv[1]), done);
   CZ_GO(st, open_model(&model, &head, argv[1], head_name, device), done);

@@ -14,6 +14,15 @@ static cz_status add_rows(cz_example *e, const cz_preparer *p) {
   return cz_ids_add(&e->rows, pooled_row(p->config, in->encoding.n));
 }
 
+/* Tokenizers have a type for a second text, also of families whose models know none. */
+static cz_status add_types(cz_example *e, const cz_preparer *p) {
+  const cz_encoding *x = &p->input.encoding;
+  const bool typed = cz_family_key(p->config->family, CZ_FACT_N_TYPES);
+  if (typed) return cz_ids_append(&e->types, x->types, (int64_t)x->n);
+  for (size_t i = 0; i < x->n; i++) CZ_TRY(cz_ids_add(&e->types, 0));
+  return CZ_OK;
+}
+
 /** Appends text I of SET to OUT, as the prompt of P makes it, asking for WANTED (null: nothing).
  * Its number in OUT is that of the call. CZ_EINVAL as cz_prompt_apply. */
 cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set, size_t i,
@@ -25,7 +34,7 @@ cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *s
   p->cut_tokens += p->input.n_cut;
   cz_example_clear(e);
   CZ_TRY(cz_ids_append(&e->inputs, x->ids, (int64_t)x->n));
-  CZ_TRY(cz_ids_append(&e->types, x->types, (int64_t)x->n));
+  CZ_TRY(add_types(e, p));
   CZ_TRY(add_rows(e, p));
   e->text = (int64_t)x->n;
   e->klass = wanted ? wanted->label : -1;

@@ -231,9 +231,26 @@ static cz_status read_root(cz_pattern_file *f, const char *labels) {
   return read_patterns(f, root);
 }
 
-/* Takes CONFIG over. */
+/* What a classifier needs of it: neither words nor patterns. */
+static cz_status read_classifier(cz_pattern_file *f, const char *labels) {
+  static const char *const keys[] = {"fields", "labels", "plain", NULL};
+  const cz_config_node *root = cz_config_root(f->config);
+  cz__template_room room = {.arena = f->arena};
+  CZ_TRY(cz_config_only(root, keys));
+  CZ_TRY(read_fields(f, root));
+  CZ_TRY(read_labels(f, root, labels));
+  room.fields = f->fields;
+  room.n_fields = f->n_fields;
+  cz_status st = read_plain(f, root, &room);
+  if (st == CZ_OK) st = keep_sources(f, &room);
+  free(room.sources);
+  return st;
+}
+
+/* Takes CONFIG over. READ makes the file of it. */
 static cz_status read_config(cz_pattern_file **file, cz_config *config, const char *name,
-                             const char *labels) {
+                             const char *labels,
+                             cz_status (*read)(cz_pattern_file *f, const char *labels)) {
   cz_status st = cz_alloc(file, 1, sizeof **file);
   if (st != CZ_OK) {
     cz_config_destroy(&config);
@@ -244,7 +261,7 @@ static cz_status read_config(cz_pattern_file **file, cz_config *config, const ch
   CZ_GO(st, cz_arena_create(&(*file)->arena, "pattern file"), fail);
   CZ_GO(st, cz_arena_strdup((*file)->arena, &path, name), fail);
   (*file)->path = path;
-  CZ_GO(st, read_root(*file, labels), fail);
+  CZ_GO(st, read(*file, labels), fail);
   return CZ_OK;
 fail:
   cz_patterns_close(file);
@@ -258,7 +275,7 @@ cz_status cz_patterns_open(cz_pattern_file **file, const char *path, const char 
   cz_config *config;
   *file = NULL;
   CZ_TRY(cz_config_open(&config, path));
-  return read_config(file, config, path, labels);
+  return read_config(file, config, path, labels, read_root);
 }
 
 /** The same for N bytes of TEXT; NAME appears in messages. */
@@ -267,7 +284,17 @@ cz_status cz_patterns_parse(cz_pattern_file **file, const char *name, const char
   cz_config *config;
   *file = NULL;
   CZ_TRY(cz_config_parse(&config, name, text, n));
-  return read_config(file, config, name, labels);
+  return read_config(file, config, name, labels, read_root);
+}
+
+/** A file for classifiers alone, without words and patterns: N bytes of TEXT with `fields`,
+ * `labels` and, if wanted, `plain`. The same errors. The caller closes the file. */
+cz_status cz_patterns_parse_classifier(cz_pattern_file **file, const char *name, const char *text,
+                                       size_t n) {
+  cz_config *config;
+  *file = NULL;
+  CZ_TRY(cz_config_parse(&config, name, text, n));
+  return read_config(file, config, name, NULL, read_classifier);
 }
 
 /** Frees the file and all that it handed out, clears the pointer, accepts null. */

@@ -82,6 +82,8 @@ enum { CZ_PATTERN_MASKS = 64, CZ_PATTERN_FIELDS = 32 };
 CZ_MUST cz_status cz_patterns_open(cz_pattern_file **file, const char *path, const char *labels);
 CZ_MUST cz_status cz_patterns_parse(cz_pattern_file **file, const char *name, const char *text,
                                     size_t n, const char *labels);
+CZ_MUST cz_status cz_patterns_parse_classifier(cz_pattern_file **file, const char *name,
+                                               const char *text, size_t n);
 void cz_patterns_close(cz_pattern_file **file);
 
 #endif

@@ -87,7 +87,7 @@ static cz_status check(const cz_prompts *p, int64_t max_length) {
   if (max_length < 1 || max_length > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
                    (long long)max_length);
-  if (cz_tokenizer_get_facts(p->tokenizer)->mask < 0)
+  if (p->file->n_patterns && cz_tokenizer_get_facts(p->tokenizer)->mask < 0)
     return CZ_FAIL(CZ_EUSAGE, "%s: the tokenizer has no mask token, and a pattern needs one",
                    p->file->path);
   if (p->file->n_labels == 0)
@@ -109,8 +109,8 @@ static cz_status make_all(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *s
 
 /** FILE's patterns for TOKENIZER and inputs of at most MAX_LENGTH tokens; file and tokenizer are
  * borrowed. CZ_EUSAGE that points into the file: a word that is not what words.c demands, a pattern
- * that is too long even with empty fields, with the counts; or when there is no mask token, or no
- * label. The caller destroys the prompts. */
+ * that is too long even with empty fields, with the counts; or when there is no mask token for the
+ * patterns, or no label. The caller destroys the prompts. */
 cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
                             const cz_tokenizer *tokenizer, int64_t max_length) {
   cz_tokenizer_scratch *scratch = NULL;

@@ -1,29 +1,11 @@
 #include "stages/student.h"
 #include "base/fs.h"
+#include "few_shot/task_file.h"
 #include "stages/model_folder.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-static json_t *texts(const char *const *list, size_t n) {
-  json_t *array = json_array();
-  for (size_t i = 0; i < n; i++)
-    if (cz_json_add(array, cz_json_string(list[i])) != CZ_OK) return json_decref(array), NULL;
-  return array;
-}
-
-static cz_status write_task(const char *folder, const cz_examples *e) {
-  char path[4096];
-  json_t *root = json_object();
-  cz_status st = cz_json_set(root, "fields", texts(e->file->columns, e->file->n_fields));
-  if (st == CZ_OK) st = cz_json_set(root, "labels", texts(e->file->labels, e->file->n_labels));
-  if (st == CZ_OK) st = cz_json_set_int(root, "max_length", (int64_t)e->prompts->max_length);
-  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, "cloze_task.json");
-  if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(1));
-  json_decref(root);
-  return st;
-}
 
 static cz_status add_set(cz_buf *out, const char *name, const cz_text_set *set) {
   if (!set->n) return cz_buf_addf(out, "| %s | none | 0 | |\n", name);
@@ -87,7 +69,7 @@ done:
  * where its members lie. */
 cz_status cz_student_complete(const char *folder, const cz_few_shot *f, const cz_stage_output *out,
                               const char *name, const char *teachers) {
-  CZ_TRY(write_task(folder, f->examples));
+  CZ_TRY(cz_task_file_write(folder, f->examples->file, (int64_t)f->examples->prompts->max_length));
   CZ_TRY(write_readme(folder, f, out, json_object_get(out->metrics, name), teachers));
   return cz_model_folder_take_tokenizer(f->tokenizer, f->init, folder);
 }
