@@ -3,6 +3,7 @@
 #include "base/new_folder.h"
 #include "ensemble/next.h"
 #include "experiment/pet_internal.h"
+#include "few_shot/classifier.h"
 #include "few_shot/generation.h"
 #include "json/json.h"
 #include "metrics/jsonl.h"
@@ -129,19 +130,6 @@ done:
   return st;
 }
 
-static cz_status add_prediction(cz_buf *out, const cz_examples *e, size_t i, const double *p) {
-  const int32_t label = cz_scores_label(p, e->classes);
-  CZ_TRY(cz_buf_addf(out, "{\"row\": %lld, \"label\": ", (long long)e->test.records[i]->row));
-  CZ_TRY(cz_jsonl_quote(out, e->file->labels[label]));
-  CZ_TRY(cz_buf_addf(out, ", \"probabilities\": {"));
-  for (int32_t c = 0; c < e->classes; c++) {
-    CZ_TRY(cz_buf_addf(out, "%s", c ? ", " : ""));
-    CZ_TRY(cz_jsonl_quote(out, e->file->labels[c]));
-    CZ_TRY(cz_buf_addf(out, ": %.9g", p[c]));
-  }
-  return cz_buf_addf(out, "}}\n");
-}
-
 /* What the student says of the test file. */
 static cz_status write_predictions(const results *r) {
   const cz_examples *e = r->examples;
@@ -158,7 +146,7 @@ static cz_status write_predictions(const results *r) {
   for (size_t i = 0; i < e->test.n; i++) {
     for (size_t c = 0; c < C; c++) row[C + c] = s.test[i * C + c];
     cz_scores_softmax(row, row + C, 1, e->classes, 1);
-    CZ_GO(st, add_prediction(&text, e, i, row), done);
+    CZ_GO(st, cz_answer_add(&text, e->test.records[i]->row, e->file, row, 0), done);
   }
   CZ_GO(st, cz_fs_join(path, sizeof path, r->r->out, "predictions.jsonl"), done);
   st = cz_fs_write_atomic(path, text.data, text.len);

@@ -1,5 +1,4 @@
 #include "few_shot/classifier.h"
-#include "base/number.h"
 #include "ensemble/ensemble.h"
 #include "few_shot/task_file.h"
 #include "metrics/jsonl.h"
@@ -119,7 +118,6 @@ void cz_classifier_close(cz_classifier **c) {
 cz_status cz_answer_add(cz_buf *out, int64_t row, const cz_pattern_file *file, const double *p,
                         double abstain) {
   const int32_t best = cz_scores_label(p, (int32_t)file->n_labels);
-  char number[32];
   CZ_TRY(cz_buf_addf(out, "{\"row\": %" PRId64 ", \"label\": ", row));
   if (p[best] < abstain)
     CZ_TRY(cz_buf_addf(out, "null"));
@@ -129,8 +127,7 @@ cz_status cz_answer_add(cz_buf *out, int64_t row, const cz_pattern_file *file, c
   for (size_t i = 0; i < file->n_labels; i++) {
     if (i) CZ_TRY(cz_buf_addf(out, ", "));
     CZ_TRY(cz_jsonl_quote(out, file->labels[i]));
-    cz_format_real(number, p[i]);
-    CZ_TRY(cz_buf_addf(out, ": %s", number));
+    CZ_TRY(cz_buf_addf(out, ": %.9g", p[i])); /* as many digits as a score in float32 has */
   }
   return cz_buf_addf(out, "}}\n");
 }

@@ -143,7 +143,7 @@ int64_t cz_likelihood_pending(const cz_likelihood *l) { return l->pending; }
 /* Scores the rows that were put together, and forgets them. */
 static cz_status flush(cz_likelihood *l) {
   const cz_graph_run_options run = {0};
-  const int64_t n = l->rows.len;
+  const int64_t n = (int64_t)l->rows.len;
   const cz_net_head_feed head = {
       .rows = l->rows.data, .n_rows = n, .targets = l->targets.data, .denominator = 1};
   cz_feed feed;
