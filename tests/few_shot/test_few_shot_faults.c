@@ -1,0 +1,198 @@
+/* What can be wrong with the data and the settings of the few-shot stages: each is refused with its
+ * place, the value and what would be right, or said and survived. */
+#include "few_shot_test.h"
+
+#define ONE " classify.repetitions=1 train.steps=4"
+
+static void run(const char *words, const char *text) {
+  char command[700];
+  forget("out");
+  snprintf(command, sizeof command, "%s --out @/out", words);
+  expect(0, command, text);
+}
+
+static void refused(int code, const char *words, const char *text) {
+  char command[700];
+  forget("out");
+  snprintf(command, sizeof command, "%s --out @/out", words);
+  expect(code, command, text);
+  assert_false(cz_fs_exists(under("out/result.json")));
+}
+
+/* Lines FIRST to LAST of the file FROM, from 0, behind what is in TO. */
+static void take_lines(const char *to, const char *from, int first, int last) {
+  char *text = read_text(under(from), NULL);
+  FILE *f = fopen(under(to), "a");
+  int line = 0;
+  assert_non_null(f);
+  for (char *at = strtok(text, "\n"); at; at = strtok(NULL, "\n"), line++)
+    if (line >= first && line <= last) fprintf(f, "%s\n", at);
+  assert_int_equal(fclose(f), 0);
+  free(text);
+}
+
+static void labelled_texts(void **state) {
+  refused(2, "classify @/pet.yaml examples.labelled=0",
+          "examples: T is empty, and strategy pet trains on it; strategy tuning_free wants no "
+          "labelled text");
+  refused(2, "classify @/ft.yaml examples.labelled=0", "strategy finetune trains on it");
+  run("classify @/zero.yaml examples.labelled=0", "T 0 texts");
+  run("classify @/pet.yaml examples.labelled=2" ONE,
+      "train.tsv: T has no text of the label 'business'\n");
+  run("classify @/pet.yaml examples.labelled=2" ONE,
+      "train.tsv: T has fewer texts (2) than there are labels (3)\n");
+  take_lines("some.tsv", "train.tsv", 0, 8);
+  take_lines("some.tsv", "test.tsv", 4, 5);
+  run("classify @/pet.yaml examples.train=@/some.tsv examples.labelled=-1" ONE,
+      "some.tsv: 2 texts are also in the test set and are left out\n");
+  run("classify @/pet.yaml examples.train=@/some.tsv examples.labelled=-1" ONE, "T 8 texts");
+  run("classify @/pet.yaml examples.labelled=600" ONE,
+      "T has 60 texts instead of 600, all that there are\n");
+}
+
+/* The ratio of T's labels adds none of a label that T lacks. */
+static void absent_label(void **state) {
+  forget("two");
+  run_into(&(start){0}, "classify @/pet.yaml examples.labelled=2" ONE, "two");
+  run("classify @/ipet.yaml examples.labelled=2 classify.from=@/two" ONE,
+      "generation 1: T lacks 1 labels, and keeping its ratio adds no text of them; "
+      "classify.balance=even adds as many of each\n");
+}
+
+static void unlabelled_texts(void **state) {
+  write_text("empty.tsv", "text\n");
+  refused(1, "classify @/pet.yaml examples.unlabeled=@/empty.tsv",
+          "empty.tsv: there is no record in it");
+  refused(2, "distill @/st.yaml examples.unlabelled=0",
+          "examples: D is empty: a student learns from unlabelled texts alone");
+  refused(2, "classify @/zero.yaml examples.unlabelled=0 classify.calibrate=unlabeled_mean",
+          "calibrate: unlabeled_mean wants unlabelled texts, and D is empty");
+  take_lines("five.tsv", "pool.tsv", 0, 5);
+  run("classify @/zero.yaml examples.unlabeled=@/five.tsv classify.calibrate=unlabeled_mean",
+      "classify: calibrated on 5 unlabelled texts; the mean of fewer than 20 is noise\n");
+  FILE *f = fopen(under("same.tsv"), "w");
+  assert_non_null(f);
+  fprintf(f, "text\n");
+  for (int i = 0; i < 1000; i++) fprintf(f, "the same man\n");
+  assert_int_equal(fclose(f), 0);
+  run("classify @/pet.yaml examples.unlabeled=@/same.tsv" ONE, "D 1, ");
+  run("classify @/ipet.yaml classify.scale=50 classify.target=100000" ONE, " less\n");
+}
+
+static void labels_of_file(void **state) {
+  static const char rest[] = "patterns: ['{mask} : {a*}']\n";
+  write_format("more.yaml",
+               "fields: {a: text}\nlabels: [sports, science, business, world]\nwords: {sports: "
+               "sports, science: science, business: news, world: one}\n%s",
+               rest);
+  run("classify @/zero.yaml examples.pattern=@/more.yaml", "more.yaml:2:37: labels.3: ");
+  write_format("less.yaml",
+               "fields: {a: text}\nlabels: [sports, science]\nwords: {sports: sports, science: "
+               "science}\n%s",
+               rest);
+  refused(1, "classify @/zero.yaml examples.pattern=@/less.yaml",
+          "test.tsv:4: the label 'business' is not declared in ");
+  write_format("masks.yaml", "fields: {a: text}\nlabels: [sports, science, business]\nwords: "
+                             "{sports: sports, science: science, business: news}\npatterns: "
+                             "['{mask:2} : {a*}']\n");
+  refused(2, "classify @/pet.yaml examples.pattern=@/masks.yaml",
+          "masks.yaml:4:13: patterns.0: this pattern has 2 masks; ");
+}
+
+/* Where no pattern is right on any text of T the members count alike, as is said; the published
+ * code stops. */
+static void no_weight(void **state) {
+  static const char *const labels[] = {"sports", "science", "business"};
+  int said_so = 0;
+  for (int i = 0; i < 3; i++) { /* the untrained model favours one label, whichever that is */
+    write_format("alone.tsv", "text\tlabel\nthe man was\t%s\nit is\t%s\nwho\t%s\n", labels[i],
+                 labels[i], labels[i]);
+    forget("out");
+    static const char words[] =
+        "classify @/zero.yaml classify.patterns=0 examples.train=@/alone.tsv examples.labelled=-1 "
+        "--out @/out";
+    assert_int_equal(cloze(&(start){0}, words), 0);
+    if (!strstr(said(), "no pattern was right on any text of T; members count alike\n")) continue;
+    said_so++;
+    char code[400];
+    snprintf(code, sizeof code, "%s classify.fidelity=code", words);
+    forget("out");
+    assert_int_equal(cloze(&(start){0}, code), 1);
+  }
+  assert_true(said_so > 0);
+}
+
+static void settings(void **state) {
+  refused(2, "classify @/pet.yaml train.steps=0", "train.steps: 0 is not between 1 and ");
+  refused(2, "classify @/pet.yaml train.precision=fp16", "cpu does not compute in fp16");
+  refused(2, "classify @/pet.yaml examples.max_length=65",
+          "examples.max_length: 65 tokens are more than the 64 positions that ");
+  refused(2, "classify @/pet.yaml examples.max_length=5",
+          "p.yaml:6:6: patterns.1: the pattern has 7 tokens before any field is filled in");
+  refused(2, "classify @/pet.yaml classify.patterns=2",
+          "patterns: '2' is not one of the 2 patterns");
+  refused(2, "classify @/pet.yaml classify.lm=0.2", "lm_examples 12: of batch.examples 6 ");
+  refused(2, "classify @/ft.yaml classify.lm=0.2 classify.lm_examples=3",
+          "lm: the masked-LM loss belongs to strategy pet");
+  refused(2, "classify @/ft.yaml classify.from=@/pet",
+          "from: generations are those of strategy pet");
+}
+
+static void models(void **state) {
+  make_model("body", "bert", false);
+  make_model("gpt", "gpt2", false);
+  refused(2, "classify @/pet.yaml init=@/body",
+          "body has no masked-LM head, which label words are scored by; `cloze pretrain` with "
+          "objective masked_lm and init: ");
+  refused(2, "classify @/pet.yaml init=@/gpt",
+          "init: family gpt2 has no masked_lm head, which this stage wants of ");
+  run("classify @/ft.yaml init=@/gpt" ONE, "classify: done");
+  refused(2, "classify @/pet.yaml init=@/nowhere", "nowhere: No such file or directory");
+}
+
+static void other_stages(void **state) {
+  refused(2, "distill @/st.yaml distill.from=@/nowhere",
+          "nowhere is not the folder of a finished classify stage (logits.h5 is missing)");
+  refused(2, "classify @/ipet.yaml classify.from=@/bert",
+          "bert: this is not the folder of a stage with members (members.json is missing)");
+  refused(1, "classify @/ipet.yaml examples.labelled=9", "logits.h5: scores of other texts (");
+  refused(1, "distill @/st.yaml examples.labelled=9",
+          "a data file or a key of `examples` has changed since");
+  forget("one");
+  run_into(&(start){0}, "classify @/pet.yaml classify.patterns=0" ONE, "one");
+  refused(1, "classify @/ipet.yaml classify.patterns=0 classify.from=@/one" ONE,
+          "the ensemble has 1 in all: more patterns or repetitions make more");
+  /* of three others a share that rounds to none is one teacher, but under `code` */
+  run("classify @/ipet.yaml classify.share=0.01" ONE, "classify: done");
+  refused(1, "classify @/ipet.yaml classify.share=0.01 classify.fidelity=code" ONE,
+          "other members rounds to none");
+}
+
+/* A disk that is full when scores are written: the file is named, nothing is left that could be
+ * taken for scores, and with room the run goes on. */
+static void full_disk(void **state) {
+  static const char words[] = "classify @/zero.yaml --out @/out";
+  forget("out");
+  assert_int_equal(cloze(&(start){.file_limit = 3000}, words), 1);
+  if (!strstr(said(), "logits.h5")) fail_msg("it said:\n%s", said());
+  assert_false(cz_fs_exists(under("out/members/p0-r0/logits.h5")));
+  assert_int_equal(cloze(&(start){0}, words), 0);
+  run_into(&(start){0}, "classify @/zero.yaml", "whole");
+  same_file("whole/logits.h5", "out/logits.h5");
+}
+
+static int make_pet(void **state) {
+  if (make_few_shot(state)) return -1;
+  run_into(&(start){0}, "classify @/pet.yaml train.steps=4", "pet");
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(labelled_texts),   cmocka_unit_test(absent_label),
+      cmocka_unit_test(unlabelled_texts), cmocka_unit_test(labels_of_file),
+      cmocka_unit_test(no_weight),        cmocka_unit_test(settings),
+      cmocka_unit_test(models),           cmocka_unit_test(other_stages),
+      cmocka_unit_test(full_disk)};
+  return cmocka_run_group_tests(tests, make_pet, drop_runs);
+}
