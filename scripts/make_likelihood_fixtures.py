@@ -14,12 +14,17 @@ import json
 import pathlib
 import random
 
-import hf_float64  # noqa: F401: patches transformers
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+arguments = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
+arguments.add_argument("--out", type=pathlib.Path, default=ROOT / "tests/fixtures/score")
+arguments = arguments.parse_args()  # before packages that may be missing
+
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODELS = ROOT / "tests/fixtures/families"
 LANGUAGE_MODELS = ["bert_mlm", "roberta_mlm", "xlmr_mlm", "distilbert_mlm", "albert_mlm", "gpt2_lm"]
 CLASSIFIERS = ["bert_class", "roberta_class", "distilbert_class", "albert_class", "gpt2_class"]
@@ -139,9 +144,7 @@ def class_case(name, r, out):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "tests/fixtures/score")
-    out = parser.parse_args().out
+    out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     r = random.Random(11)
     cases = {"language_models": [language_case(n, r, out) for n in LANGUAGE_MODELS],
