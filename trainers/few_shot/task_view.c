@@ -1,7 +1,5 @@
 #include "few_shot/task_view.h"
 
-#include <string.h>
-
 /* A classification by texts alone. */
 static const cz_task_row row = {.name = "few_shot",
                                 .help = "texts of a pattern file",
@@ -11,16 +9,15 @@ static const cz_task_row row = {.name = "few_shot",
 
 /* The fields of a record, one after another. */
 static cz_status join(const char **out, cz_arena *arena, const cz_record *record, size_t n) {
-  size_t length = 0;
-  char *text;
-  for (size_t i = 0; i < n; i++) length += strlen(record->fields[i]) + 1;
-  CZ_TRY(cz_arena_alloc(arena, &text, length + 1, 1));
-  for (size_t i = 0; i < n; i++) {
-    if (i) strcat(text, " ");
-    strcat(text, record->fields[i]);
-  }
-  *out = text;
-  return CZ_OK;
+  cz_buf text = {0};
+  char *kept = NULL;
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < n && st == CZ_OK; i++)
+    st = cz_buf_addf(&text, "%s%s", i ? " " : "", record->fields[i]);
+  if (st == CZ_OK) st = cz_arena_strdup(arena, &kept, text.data);
+  *out = kept;
+  cz_buf_free(&text);
+  return st;
 }
 
 /* The fields of RECORD under the names of their columns, which the simple programs read. */

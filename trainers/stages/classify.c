@@ -274,7 +274,7 @@ static cz_status compute(classifying *c, cz_session *s, const char *folder) {
       .folder = folder, .plans = c->plans, .n = c->n, .train_of = train_of, .self = c};
   if (!is_trained(c)) list.train_of = NULL;
   for (size_t i = 0; c->offsets && i < c->n; i++) {
-    c->plans[i].offsets = c->offsets + c->plans[i].pattern * c->f.examples->classes;
+    c->plans[i].offsets = c->offsets + (ptrdiff_t)c->plans[i].pattern * c->f.examples->classes;
     c->plans[i].calibrated_start = c->keys.calibrated_start;
   }
   if (cz_session_writes(s)) CZ_TRY(cz_generation_note(folder, c->generation, c->plans, c->n));

@@ -65,8 +65,8 @@ static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
     return cz_config_error(from,
                            "%s is not the folder of a finished classify stage (%s is missing)",
                            d->keys.from, CZ_SCORES_FILE);
-  cz_status st = cz_member_scores_read(&s, e, d->keys.from);
-  CZ_GO(st, st, done);
+  cz_status st;
+  CZ_GO(st, cz_member_scores_read(&s, e, d->keys.from), done);
   CZ_GO(st, cz_alloc(&scores, n, sizeof *scores), done);
   CZ_GO(st, cz_alloc(&d->targets, n, sizeof *d->targets), done);
   for (size_t i = 0; i < n; i++) scores[i] = s.d[i];
