@@ -247,10 +247,33 @@ static void scores_file(void **state) {
   free(whole);
 }
 
+/* A calibrated start takes each label's offset from all of its words, so the label's score, their
+ * mean, is less by just that; and the next member starts from the pretrained biases again. */
+static void calibrated_start(void **state) {
+  enum { C = 3 };
+  static const double offsets[C] = {1.5, -0.75, 4};
+  static const bool calibrated[] = {false, true, false};
+  cz_member_scores r[3];
+  for (int i = 0; i < 3; i++) {
+    const cz_member_plan plan = {
+        .pattern = 1, .offsets = offsets, .calibrated_start = calibrated[i]};
+    OK(cz_members_run(members, &plan, under("start")));
+    OK(cz_member_scores_read(&r[i], examples, under("start")));
+  }
+  for (size_t i = 0; i < examples->d.n * C; i++) {
+    const double wanted = r[0].d[i] - offsets[i % C];
+    if (fabs(r[1].d[i] - wanted) > 1e-5 * (1 + fabs(wanted)))
+      fail_msg("score %zu: %.9g, expected %.9g", i, r[1].d[i], wanted);
+    assert_true(r[2].d[i] == r[0].d[i]);
+  }
+  for (int i = 0; i < 3; i++) cz_member_scores_free(&r[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(scores_alone),       cmocka_unit_test(scores_in_any_order),
       cmocka_unit_test(rows_of_masks),      cmocka_unit_test(held_out_twice),
-      cmocka_unit_test(sets_share_nothing), cmocka_unit_test(scores_file)};
+      cmocka_unit_test(sets_share_nothing), cmocka_unit_test(scores_file),
+      cmocka_unit_test(calibrated_start)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -140,6 +140,10 @@ static void pet(void **state) {
   json_decref(all);
   run_into(&(start){0}, "classify @/pet.yaml classify.lm=0.3 classify.lm_examples=3", "lm");
   consistent("lm", "ensemble");
+  run_into(&(start){0},
+           "classify @/pet.yaml classify.calibrate=content_free classify.calibrated_start=true",
+           "begun");
+  consistent("begun", "ensemble");
 }
 
 static void finetune(void **state) {
