@@ -41,11 +41,11 @@ typedef struct cz_members cz_members;
 /* One of them. */
 typedef struct cz_member_plan {
   int32_t pattern, repetition, generation; /* pattern -1: the texts as they stand */
-  const char *model;                       /* folder that the trained model is left in; null: none */
-  const cz_prepared *train;                /* as cz_members_prepare makes it; null: not trained */
-  const double *offsets;                   /* [C] of its pattern's calibration, or null: scores
-                                              before training are judged without them */
-  bool calibrated_start;                   /* the label words' biases start without them, too */
+  const char *model;        /* folder that the trained model is left in; null: none */
+  const cz_prepared *train; /* as cz_members_prepare makes it; null: not trained */
+  const double *offsets;    /* [C] of its pattern's calibration, or null: scores
+                               before training are judged without them */
+  bool calibrated_start;    /* the label words' biases start without them, too */
 } cz_member_plan;
 
 CZ_MUST cz_status cz_members_open(cz_members **m, const cz_members_options *options);

@@ -56,7 +56,8 @@ static cz_status report_unreached(cz__loop *l) {
   return l->ready_status;
 }
 
-/* Heads of one kind have one denominator: that of their rows in the whole batch, by their weight. */
+/* Heads of one kind have one denominator: that of their rows in the whole batch, by their weight.
+ */
 static cz_status feed_shard(cz__loop *l, const cz_batch *batch, int64_t s) {
   const cz_loop_job *j = l->job;
   double tokens = cz_loop_denominator(j, batch), classes = 1;
