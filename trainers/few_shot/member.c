@@ -46,8 +46,8 @@ static cz_status find_width(cz_members *m) {
   for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++) {
     if (p->items[i].pattern->masks != 1)
       return cz_config_error(p->items[i].pattern->node,
-                             "this pattern has %d masks; answers of several tokens are scored by "
-                             "`cloze score`, and no member is trained on them",
+                             "this pattern has %d masks, and a member reads one: answers of several "
+                             "tokens are not scored yet",
                              p->items[i].pattern->masks);
     if ((int64_t)p->items[i].n_words > m->width) m->width = (int64_t)p->items[i].n_words;
   }
