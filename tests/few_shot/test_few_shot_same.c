@@ -141,17 +141,28 @@ static int number_of_kills(void) {
 }
 
 static void killed_members(void **state) { kill_often(&pet, number_of_kills(), &(start){0}); }
+/* One of two processes dies; the other ends by itself or is waited for by the next run. */
+static void killed_jobs(void **state) {
+  stage two = pet;
+  two.words = "classify @/pet.yaml" STEPS " --jobs 2";
+  kill_often(&two, number_of_kills() / 2, &(start){0});
+}
 static void killed_generation(void **state) {
   kill_often(&ipet, number_of_kills() / 2, &(start){0});
 }
 static void killed_student(void **state) { kill_often(&student, number_of_kills(), &(start){0}); }
 
-/* Threads and ranks share the work out and change no bit. */
+/* Threads, processes and ranks share the work out and change no bit. */
 static void shared_out(void **state) {
   static const stage *const stages[] = {&pet, &ipet, &student};
   for (size_t i = 0; i < 3; i++) {
     forget("two");
     run_into(&(start){.threads = 2}, stages[i]->words, "two");
+    same_stage(stages[i], "two");
+    char jobs[256];
+    snprintf(jobs, sizeof jobs, "%s --jobs 2", stages[i]->words);
+    forget("two");
+    run_into(&(start){0}, jobs, "two");
     same_stage(stages[i], "two");
 #ifdef CZ_HAVE_MPI
     forget("two");
@@ -212,9 +223,12 @@ static int make_whole(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(shared_out),     cmocka_unit_test(second_run),
-      cmocka_unit_test(killed_members), cmocka_unit_test(killed_generation),
-      cmocka_unit_test(killed_student), cmocka_unit_test(damaged)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(shared_out),
+                                     cmocka_unit_test(second_run),
+                                     cmocka_unit_test(killed_members),
+                                     cmocka_unit_test(killed_jobs),
+                                     cmocka_unit_test(killed_generation),
+                                     cmocka_unit_test(killed_student),
+                                     cmocka_unit_test(damaged)};
   return cmocka_run_group_tests(tests, make_whole, drop_runs);
 }
