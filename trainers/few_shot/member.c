@@ -45,10 +45,11 @@ static cz_status find_width(cz_members *m) {
   m->width = 1;
   for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++) {
     if (p->items[i].pattern->masks != 1)
-      return cz_config_error(p->items[i].pattern->node,
-                             "this pattern has %d masks, and a member reads one: answers of several "
-                             "tokens are not scored yet",
-                             p->items[i].pattern->masks);
+      return cz_config_error(
+          p->items[i].pattern->node,
+          "this pattern has %d masks; a member reads one, and answers of several "
+          "tokens are not scored yet",
+          p->items[i].pattern->masks);
     if ((int64_t)p->items[i].n_words > m->width) m->width = (int64_t)p->items[i].n_words;
   }
   return cz_alloc(&m->words, (size_t)(m->o.examples->classes * m->width), sizeof *m->words);
