@@ -143,6 +143,19 @@ static cz_status begin(cz__folder *f) {
   return f->marks && f->root ? CZ_OK : CZ_FAIL(CZ_ENOMEM, "no memory for a tokenizer");
 }
 
+/** Whether a folder's file of that NAME may decide what its tokenizer does: tokenizer.json, the
+ * settings beside it, the files of one that has no tokenizer.json. */
+bool cz_tokenizer_reads(const char *name) {
+  static const char *const all[] = {"tokenizer.json", "tokenizer_config.json",
+                                    "special_tokens_map.json", "added_tokens.json"};
+  bool found = false;
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) found |= strcmp(name, all[i]) == 0;
+  for (size_t i = 0; i < cz__n_families; i++)
+    for (int k = 0; k < 2 && cz__families[i].files[k]; k++)
+      found |= strcmp(name, cz__families[i].files[k]) == 0;
+  return found;
+}
+
 /** Appends to JSON the text of a tokenizer.json made of the files that FOLDER has in its place:
  * vocab.txt, vocab.json and merges.txt, sentencepiece.bpe.model or spiece.model, and the settings
  * beside them (tokenizer_config.json, special_tokens_map.json, added_tokens.json; the model_type of

@@ -54,6 +54,7 @@ CZ_MUST cz_status cz_tokenizer_open(cz_tokenizer **t, const char *path);
 CZ_MUST cz_status cz_tokenizer_parse(cz_tokenizer **t, const char *json, size_t n,
                                      const char *name);
 CZ_MUST cz_status cz_tokenizer_json_of_folder(cz_buf *json, const char *folder);
+bool cz_tokenizer_reads(const char *name);
 void cz_tokenizer_destroy(cz_tokenizer **t);
 
 CZ_MUST cz_status cz_tokenizer_scratch_create(cz_tokenizer_scratch **scratch,

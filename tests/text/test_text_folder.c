@@ -205,9 +205,22 @@ static void test_bad_models(void **state) {
   }
 }
 
+/* A changed tokenizer_config.json is another tokenizer, which a stage's key has to see. */
+static void test_reads(void **state) {
+  (void)state;
+  static const char *const read[] = {"tokenizer.json", "tokenizer_config.json",
+                                     "vocab.txt",      "merges.txt",
+                                     "spiece.model",   "added_tokens.json"};
+  for (size_t i = 0; i < sizeof read / sizeof *read; i++) assert_true(cz_tokenizer_reads(read[i]));
+  assert_false(cz_tokenizer_reads("config.json"));
+  assert_false(cz_tokenizer_reads("README.md"));
+  assert_false(cz_tokenizer_reads(""));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_equal_to_transformers),
+      cmocka_unit_test(test_reads),
       cmocka_unit_test_setup_teardown(test_mask, make_folder, drop_folder),
       cmocka_unit_test_setup_teardown(test_albert_numbers, make_folder, drop_folder),
       cmocka_unit_test_setup_teardown(test_mistakes, make_folder, drop_folder),

@@ -7,6 +7,7 @@
 #include "json/json.h"
 #include "stages/result.h"
 #include "stages/stage.h"
+#include "text/tokenizer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -133,7 +134,7 @@ bool cz_inputs_exist(char *missing, size_t n, const char *path, const cz_task_ro
 /* What of a model's folder is read. */
 static int of_model(const struct dirent *e) {
   const char *dot = strrchr(e->d_name, '.');
-  return !strcmp(e->d_name, "config.json") || !strcmp(e->d_name, "tokenizer.json") ||
+  return !strcmp(e->d_name, "config.json") || cz_tokenizer_reads(e->d_name) ||
          !strcmp(e->d_name, "model.safetensors.index.json") ||
          (dot && !strcmp(dot, ".safetensors"));
 }
