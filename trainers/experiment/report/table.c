@@ -75,6 +75,7 @@ cz_status cz_grid_print(cz_buf *out, const cz_grid *g, unsigned left, bool colou
 
 /** Appends the grid as a table of the page, with CAPTION, which may be empty, as a heading. */
 cz_status cz_grid_page(cz_buf *out, const cz_grid *g, const char *caption) {
+  CZ_CHECK(g->columns > 0 && g->n % g->columns == 0);
   if (*caption) {
     CZ_TRY(cz_buf_addf(out, "<h3>"));
     CZ_TRY(cz_html_text(out, caption));
