@@ -1,23 +1,12 @@
 /* What `cloze bench` and `cloze show --cost` say of speed and cost: that the keys are
  * there, and that the numbers fit the formulas and each other. */
+#include "numbers.h"
 #include "program.h"
 #include "commands/bench/bench.h"
 #include "training/flops.h"
 #include "training/optimizer.h"
 
 #include <math.h>
-
-static double number(const json_t *j, const char *key) {
-  const json_t *n = json_object_get(j, key);
-  if (!json_is_number(n)) fail_msg("there is no number '%s'", key);
-  return json_number_value(n);
-}
-
-/* Six digits are printed. */
-static void assert_like(const char *what, double found, double wanted) {
-  if (!(fabs(found - wanted) <= 3e-5 * fabs(wanted)))
-    fail_msg("%s: found %g, expected %g", what, found, wanted);
-}
 
 /* A step by every optimizer that a run may name, all of which the manual lists. */
 static void test_bench_optimizers(void **state) {

@@ -6,6 +6,7 @@
 #include "ensemble/calibrate.h"
 #include "ensemble/ensemble.h"
 #include "few_shot/held_out_texts.h"
+#include "few_shot/shape.h"
 #include "nn/hf.h"
 #include "objectives/vocabulary.h"
 
@@ -80,15 +81,21 @@ static cz_status keep_pretrained(cz_members *m) {
   return d->copy(d, m->pretrained, p->values, cz_params_bytes(p));
 }
 
+static cz_member_shape shape_of(const cz_members *m) {
+  return (cz_member_shape){.classifier = m->o.classifier,
+                           .soft = m->o.soft,
+                           .temperature = m->o.temperature,
+                           .lm = m->o.lm,
+                           .classes = m->o.examples->classes,
+                           .width = m->width,
+                           .max_length = (int64_t)m->o.examples->prompts->max_length,
+                           .score_tokens = m->o.score_tokens,
+                           .words = m->words};
+}
+
 static cz_status open_scorer(cz_members *m) {
-  const int64_t longest = (int64_t)m->o.examples->prompts->max_length;
-  const cz_scorer_options s = {.head = m->o.classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS,
-                               .classes = m->o.examples->classes,
-                               .words = m->width,
-                               .max_length = longest,
-                               .batch_tokens =
-                                   m->o.score_tokens > longest ? m->o.score_tokens : longest};
-  return cz_scorer_create(&m->scorer, m->model, &s);
+  const cz_member_shape shape = shape_of(m);
+  return cz_member_shape_scorer(&m->scorer, m->model, &shape);
 }
 
 /** Opens the model that OPTIONS name, which have what must outlive the members. CZ_EUSAGE for a
@@ -205,21 +212,6 @@ static cz_status reset(cz_members *m, const cz_member_plan *plan) {
   return CZ_OK;
 }
 
-/* The heads of a member's loss: classes, and with `lm` masked words. */
-static void set_heads(cz_loop_job *job, const cz_members *m) {
-  const bool lm = m->o.lm > 0;
-  job->heads[0] =
-      (cz_loop_head){.net = {.kind = m->o.classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS,
-                             .soft = m->o.soft,
-                             .temperature = m->o.temperature,
-                             .classes = m->o.examples->classes,
-                             .words = m->width},
-                     .weight = 1 - m->o.lm,
-                     .words = m->o.classifier ? NULL : m->words};
-  job->heads[1] = (cz_loop_head){.net = {.kind = CZ_NET_VOCABULARY}, .weight = m->o.lm};
-  job->n_heads = lm ? 2 : 1;
-}
-
 /* Where the training texts of a member come from. */
 typedef struct member_source {
   cz_prepared unlabelled;
@@ -263,6 +255,7 @@ static void close_source(member_source *s) {
 }
 
 static cz_status train(cz_members *m, const cz_member_plan *plan, const char *folder) {
+  const cz_member_shape shape = shape_of(m);
   cz_loop_job job = m->o.job;
   cz_loop_result result;
   member_source source = {0};
@@ -272,14 +265,11 @@ static cz_status train(cz_members *m, const cz_member_plan *plan, const char *fo
   job.folder = folder;
   job.comm = m->o.comm;
   job.model = m->model;
-  job.layout = CZ_LAYOUT_TOKENS;
   job.seed = seed_of(m, plan);
-  job.batch.max_inputs = (int64_t)m->o.examples->prompts->max_length;
-  job.batch.soft_classes = m->o.soft ? m->o.examples->classes : 0;
   job.examples = (int64_t)plan->train->count; /* what a batch is warned to repeat */
   if (m->o.lm > 0) job.examples += (int64_t)m->o.examples->d.n;
   job.transient = true;
-  set_heads(&job, m);
+  cz_member_shape_job(&job, &shape);
   cz_status st = open_source(&source, m, plan, &job);
   job.source = &source.all;
   if (st == CZ_OK) st = cz_loop_run(&result, &job);

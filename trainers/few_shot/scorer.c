@@ -103,6 +103,9 @@ done:
   return st;
 }
 
+/** The net that scores. Borrowed. */
+const cz_net *cz_scorer_net(const cz_scorer *s) { return s->net; }
+
 /** Frees the scorer, not the model; clears the pointer, accepts null. */
 void cz_scorer_destroy(cz_scorer **s) {
   if (!*s) return;

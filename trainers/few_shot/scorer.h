@@ -19,6 +19,7 @@ CZ_MUST cz_status cz_scorer_create(cz_scorer **s, cz_model *model,
                                    const cz_scorer_options *options);
 CZ_MUST cz_status cz_scorer_words(cz_scorer *s, const int32_t *words);
 CZ_MUST cz_status cz_scorer_run(cz_scorer *s, float *scores, const cz_prepared *set);
+const cz_net *cz_scorer_net(const cz_scorer *s);
 void cz_scorer_destroy(cz_scorer **s);
 
 #endif

@@ -3,6 +3,7 @@
 #include "training/loop.h"
 #include "kernels/clip/clip.h"
 #include "nn/attention.h"
+#include "training/feed.h"
 
 #include <math.h>
 
@@ -229,4 +230,19 @@ double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *
   const double counted =
       h->net.kind == CZ_NET_VOCABULARY ? cz_loop_denominator(j, b) : (double)b->n_classes;
   return (counted > 0 ? counted : 1) / h->weight;
+}
+
+/** Points FEED and its HEADS [CZ_NET_HEADS] at shard S of BATCH, as NET, the job's, reads it. All
+ * must outlive FEED. Heads of one kind have one denominator: that of their rows in the whole batch,
+ * by their weight. */
+void cz_loop_feed(cz_feed *feed, cz_net_head_feed *heads, const cz_loop_job *j, const cz_net *net,
+                  const cz_batch *batch, int64_t s) {
+  double tokens = cz_loop_denominator(j, batch), classes = 1;
+  for (int i = 0; i < j->n_heads; i++)
+    *(j->heads[i].net.kind == CZ_NET_VOCABULARY ? &tokens : &classes) =
+        cz_loop_head_denominator(j, i, batch);
+  if (j->n_heads)
+    cz_feed_heads(feed, heads, &net->options, &batch->shards[s], tokens, classes);
+  else
+    cz_feed_shard(feed, &batch->shards[s], net->options.loss_rows, tokens);
 }

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/stop.h"
 #include "checkpoint/checkpoint.h"
-#include "training/feed.h"
 #include "training/late.h"
 
 #include <math.h>
@@ -56,29 +55,15 @@ static cz_status report_unreached(cz__loop *l) {
   return l->ready_status;
 }
 
-/* Heads of one kind have one denominator: that of their rows in the whole batch, by their weight.
- */
-static cz_status feed_shard(cz__loop *l, const cz_batch *batch, int64_t s) {
-  const cz_loop_job *j = l->job;
-  double tokens = cz_loop_denominator(j, batch), classes = 1;
-  cz_net_head_feed heads[CZ_NET_HEADS];
-  cz_feed feed;
-  for (int i = 0; i < j->n_heads; i++)
-    *(j->heads[i].net.kind == CZ_NET_VOCABULARY ? &tokens : &classes) =
-        cz_loop_head_denominator(j, i, batch);
-  if (j->n_heads)
-    cz_feed_heads(&feed, heads, &l->net->options, &batch->shards[s], tokens, classes);
-  else
-    cz_feed_shard(&feed, &batch->shards[s], l->net->options.loss_rows, tokens);
-  return cz_net_feed(l->net, &feed);
-}
-
 /* Forward and backward of shard S, and its loss to its place among the losses. */
 static cz_status run_shard(cz__loop *l, const cz_batch *batch, int64_t s, bool last) {
   const cz_loop_job *j = l->job;
   cz_device *d = j->model->params->device;
   const size_t real = cz_dtype_bytes(d->real);
-  CZ_TRY(feed_shard(l, batch, s));
+  cz_net_head_feed heads[CZ_NET_HEADS];
+  cz_feed feed;
+  cz_loop_feed(&feed, heads, j, l->net, batch, s);
+  CZ_TRY(cz_net_feed(l->net, &feed));
   cz_graph_run_options run = {.key = {.seed = j->seed ^ cz_hash_text(j->what),
                                       .step = (uint32_t)l->state.step,
                                       .shard = (uint32_t)s},

@@ -109,5 +109,7 @@ CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n);
 CZ_MUST cz_status cz_loop_net(cz_net **net, const cz_loop_job *job, bool train);
+void cz_loop_feed(cz_feed *feed, cz_net_head_feed *heads, const cz_loop_job *job, const cz_net *net,
+                  const cz_batch *batch, int64_t shard);
 
 #endif

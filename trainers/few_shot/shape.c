@@ -1,0 +1,34 @@
+#include "few_shot/shape.h"
+
+static cz_net_head_kind head_of(const cz_member_shape *s) {
+  return s->classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS;
+}
+
+/** What SHAPE says of JOB: what its batches hold, and the heads of its loss, which are classes and
+ * with `lm` masked words. The rest of JOB stays as it is. */
+void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *s) {
+  job->layout = CZ_LAYOUT_TOKENS;
+  job->batch.max_inputs = s->max_length;
+  job->batch.soft_classes = s->soft ? s->classes : 0;
+  job->heads[0] = (cz_loop_head){.net = {.kind = head_of(s),
+                                         .soft = s->soft,
+                                         .temperature = s->temperature,
+                                         .classes = s->classes,
+                                         .words = s->width},
+                                 .weight = 1 - s->lm,
+                                 .words = s->classifier ? NULL : s->words};
+  job->heads[1] = (cz_loop_head){.net = {.kind = CZ_NET_VOCABULARY}, .weight = s->lm};
+  job->n_heads = s->lm > 0 ? 2 : 1;
+}
+
+/** Builds the net that scores texts of SHAPE with MODEL, which is borrowed and may change its
+ * weights; of label words the scorer has none yet. The caller destroys it. */
+cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model, const cz_member_shape *s) {
+  const cz_scorer_options o = {.head = head_of(s),
+                               .classes = s->classes,
+                               .words = s->width,
+                               .max_length = s->max_length,
+                               .batch_tokens = s->score_tokens > s->max_length ? s->score_tokens
+                                                                               : s->max_length};
+  return cz_scorer_create(scorer, model, &o);
+}

@@ -1,0 +1,25 @@
+/* The nets that members of one shape share, and `cloze bench step --task pet` times: the one that
+ * trains, as a job of the training loop, and the one that scores. */
+#ifndef CZ_FEW_SHOT_SHAPE_H
+#define CZ_FEW_SHOT_SHAPE_H
+
+#include "few_shot/scorer.h"
+#include "training/loop.h"
+
+typedef struct cz_member_shape {
+  bool classifier; /* the head is the classification head */
+  bool soft;       /* targets are probabilities of classes */
+  double temperature;
+  double lm;            /* the part of the loss that is masked language modelling; 0: none */
+  int64_t classes;      /* C */
+  int64_t width;        /* W: the most words that a label has */
+  int64_t max_length;   /* tokens of an input */
+  int64_t score_tokens; /* of one run of the net that scores */
+  const int32_t *words; /* [C, W] of label words; borrowed */
+} cz_member_shape;
+
+void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *shape);
+CZ_MUST cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model,
+                                         const cz_member_shape *shape);
+
+#endif
