@@ -30,4 +30,24 @@ run table1_yahoo unsupervised iPET_0 supervised_10 iPET_10 PET_1000 70.7
 run table4_mnli weighted uniform 41.8
 run generations M0 M4 skipping
 run auxiliary_loss with@10 without@1000
+
+# Official sets have no header: the same numbers from such files, and neither layout is taken for
+# the other.
+head -1 sample/pet_section.train.tsv | tr '\t' , > columns
+for part in train test; do
+  tail -n +2 "sample/pet_section.$part.tsv" > "$part.tsv"
+done
+headless() {
+  "$cloze" run experiments/pet/table4_mnli.yaml --scale test data="$work/sample" \
+    common.examples.train=train.tsv common.examples.test=test.tsv "$@"
+}
+headless "common.examples.columns='$(cat columns)'" --out headless > /dev/null 2>&1
+cmp table4_mnli/result.json headless/result.json || fail "a file without a header has other numbers"
+if headless --out taken 2> taken.log > /dev/null; then fail "a record was taken for a header"; fi
+grep -q "t.*.tsv:1: .*the key examples.columns" taken.log || fail "taken: $(cat taken.log)"
+if headless "common.examples.columns='$(cat columns)'" --out taken2 \
+  common.examples.train=sample/pet_section.train.tsv 2> taken.log > /dev/null; then
+  fail "a header was taken for a record"
+fi
+grep -q "train.tsv:1: the first line names the columns" taken.log || fail "taken: $(cat taken.log)"
 echo "pet_tables: four files from rows to reports"

@@ -243,6 +243,7 @@ static void run_stage(size_t k) {
 static int run_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/p.yaml",
                                  .labels = "",
+                                 .columns = "",
                                  .train = PET "/train.tsv",
                                  .unlabeled = "",
                                  .test = PET "/test.tsv",

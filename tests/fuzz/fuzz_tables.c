@@ -20,9 +20,16 @@ static void check(const cz_table_record *r, int64_t number, cz_table_labels labe
   if (labels == CZ_LABELS_NONE && r->label) abort();
 }
 
-static void read_all(const char *path, cz_table_labels labels) {
-  static const char *const columns[] = {"text", "more"};
-  const cz_table_layout layout = {columns, 2, "label", labels};
+static void read_all(const char *path, cz_table_labels labels, bool headless, int backslashes) {
+  static const char *const columns[] = {"text", "more"}, *const header[] = {"label", "more",
+                                                                            "text"};
+  const cz_table_layout layout = {.columns = columns,
+                                  .n_columns = 2,
+                                  .label = "label",
+                                  .labels = labels,
+                                  .header = headless ? header : NULL,
+                                  .n_header = headless ? 3 : 0,
+                                  .backslashes = (cz_backslashes)backslashes};
   cz_table *t;
   cz_table_record r;
   bool more = true;
@@ -39,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   snprintf(path, sizeof path, "/tmp/fuzz_tables-%ld.%s", (long)getpid(), endings[data[0] % 3]);
   unlink(path);
   if (symlink(fuzz_file(data + 1, size - 1), path)) abort(); /* readers go by the name's end */
-  read_all(path, (cz_table_labels)(data[0] / 3 % 3));
+  read_all(path, (cz_table_labels)(data[0] / 3 % 3), data[0] / 9 % 2, data[0] / 18 % 3);
   unlink(path);
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "few_shot/examples.h"
 #include "base/log.h"
+#include "tasks/readers/fields.h"
 
 #include <stdlib.h>
 
@@ -14,6 +15,12 @@ static const cz_key_spec keys_of_examples[] = {
            .help = "unlabelled texts, which D is drawn from; empty: what T leaves of `train`"),
     CZ_KEY(cz_examples_keys, test, TEXT, .fallback = "",
            .help = "texts to classify, with labels or without"),
+    CZ_KEY(cz_examples_keys, columns, TEXT, .fallback = "",
+           .help = "names of all columns, comma-separated, of .csv and .tsv files whose first line "
+                   "is a record already; empty: the first line names them"),
+    CZ_KEY(cz_examples_keys, backslashes, ENUM, .fallback = "keep", .choices = cz_backslashes_names,
+           .help = "in texts of .csv and .tsv files: text; each a space, as PET reads AG's News; "
+                   "\\n a space and so is any other, as it reads Yelp and Yahoo"),
     CZ_KEY(cz_examples_keys, labelled, INT, .fallback = "-1", .min = -1, .max = 1e9,
            .unit = "texts", .help = "size of T, all labels together; 0: zero-shot, -1: all"),
     CZ_KEY(cz_examples_keys, draw, ENUM, .fallback = "balanced", .choices = cz_draw_names,
@@ -43,8 +50,19 @@ typedef struct opening {
   cz_examples *e;
   const cz_examples_keys *keys;
   uint64_t seed;  /* that T and D are drawn by */
+  char **columns; /* [n_columns] of files without a line that names them; null: there is one */
+  size_t n_columns;
   cz_pool tested; /* rows of the file `test`, those that are not judged too */
 } opening;
+
+static cz_status read_file(cz_records **records, const opening *o, const char *path,
+                           cz_table_labels labels) {
+  const cz_table_layout how = {.labels = labels,
+                               .header = (const char *const *)o->columns,
+                               .n_header = o->n_columns,
+                               .backslashes = (cz_backslashes)o->keys->backslashes};
+  return cz_records_read_as(records, o->e->file, path, &how);
+}
 
 /* The rows of a file as drawing wants them. */
 static cz_status pool_of(cz_pool *pool, cz_arena *arena, const cz_records *records, int32_t classes,
@@ -88,7 +106,7 @@ static cz_status open_test(opening *o) {
   cz_pool pool;
   int32_t *rows;
   if (!*o->keys->test) return CZ_OK;
-  CZ_TRY(cz_records_read(&e->tests, e->file, o->keys->test, CZ_LABELS_IF_THERE));
+  CZ_TRY(read_file(&e->tests, o, o->keys->test, CZ_LABELS_IF_THERE));
   CZ_TRY(pool_of(&pool, e->arena, e->tests, e->classes, e->file->n_fields));
   size_t n =
       o->keys->tested < 0 || (size_t)o->keys->tested > pool.n ? pool.n : (size_t)o->keys->tested;
@@ -174,13 +192,13 @@ static cz_status open_pools(opening *o) {
   cz_examples *e = o->e;
   cz_pool pool = {0}, rest;
   if (*o->keys->train) {
-    CZ_TRY(cz_records_read(&e->pool, e->file, o->keys->train, CZ_LABELS_NEEDED));
+    CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED));
     cz_records_warn_classes(e->pool, e->file);
     CZ_TRY(pool_of(&pool, e->arena, e->pool, e->classes, e->file->n_fields));
     CZ_TRY(draw_t(o, &pool));
   }
   if (*o->keys->unlabeled) {
-    CZ_TRY(cz_records_read(&e->rest, e->file, o->keys->unlabeled, CZ_LABELS_IF_THERE));
+    CZ_TRY(read_file(&e->rest, o, o->keys->unlabeled, CZ_LABELS_IF_THERE));
     CZ_TRY(pool_of(&rest, e->arena, e->rest, e->classes, e->file->n_fields));
     return draw_d(o, e->rest, &rest);
   }
@@ -195,6 +213,7 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer) {
   e->classes = (int32_t)e->file->n_labels;
   CZ_TRY(cz_prompts_create(&e->prompts, e->file, tokenizer, k->max_length));
   CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes, sizeof *e->of_label));
+  if (*k->columns) CZ_TRY(cz_words(&o->columns, &o->n_columns, e->arena, k->columns));
   CZ_TRY(open_test(o));
   return open_pools(o);
 }

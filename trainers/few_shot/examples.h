@@ -16,10 +16,11 @@
 /* The section `examples`. */
 typedef struct cz_examples_keys {
   const char *pattern, *labels, *train, *unlabeled, *test; /* files; labels: a list, or empty */
+  const char *columns;                                     /* a list, or empty */
   int64_t labelled, unlabelled, tested;                    /* texts; -1: all */
   int64_t max_length;                                      /* tokens of an input */
   int64_t draw_seed;                                       /* of T and D; 0: the stage's seed */
-  int draw, unlabelled_draw;                               /* cz_draw_kind, cz_unlabelled_kind */
+  int draw, unlabelled_draw, backslashes; /* cz_draw_kind, cz_unlabelled_kind, cz_backslashes */
 } cz_examples_keys;
 
 extern const cz_section cz_examples_section;

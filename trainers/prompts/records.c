@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/** The table's layout that the pattern file FILE asks for; borrowed from it. */
-static cz_table_layout layout_of(const cz_pattern_file *file, cz_table_labels labels) {
-  return (cz_table_layout){.columns = file->columns,
-                           .n_columns = file->n_fields,
-                           .label = file->label_column,
-                           .labels = labels};
+/* HOW with the columns that the pattern file FILE asks for; borrowed from both. */
+static cz_table_layout layout_of(const cz_pattern_file *file, const cz_table_layout *how) {
+  cz_table_layout layout = *how;
+  layout.columns = file->columns;
+  layout.n_columns = file->n_fields;
+  layout.label = file->label_column;
+  return layout;
 }
 
 static cz_status class_of(int32_t *label, const cz_pattern_file *file, const char *text,
@@ -63,7 +64,8 @@ static cz_status add(cz_records *r, const cz_record *record) {
   return CZ_OK;
 }
 
-static cz_status read_table(cz_records *r, const cz_pattern_file *file, cz_table *table) {
+static cz_status read_table(cz_records *r, const cz_pattern_file *file, cz_table *table,
+                            bool headless) {
   cz_table_record row;
   cz_record record;
   bool more;
@@ -71,7 +73,11 @@ static cz_status read_table(cz_records *r, const cz_pattern_file *file, cz_table
   for (;;) {
     CZ_TRY(cz_table_next(table, &row, &more));
     if (!more) break;
-    CZ_TRY(cz_record_of(&record, file, &row));
+    cz_status st = cz_record_of(&record, file, &row);
+    if (st == CZ_EINVAL && headless && row.number == 0)
+      return CZ_NOTE(st, "the first line is a record, since `columns` names the columns; of a file "
+                         "whose first line does, leave `columns` out");
+    CZ_TRY(st);
     CZ_TRY(add(r, &record));
   }
   if (r->n == 0) return CZ_FAIL(CZ_EINVAL, "%s: there is no record in it", r->path);
@@ -81,22 +87,29 @@ static cz_status read_table(cz_records *r, const cz_pattern_file *file, cz_table
   return CZ_OK;
 }
 
-/** Reads the whole file at PATH, `.csv`, `.tsv` or `.jsonl`. CZ_EINVAL with file and line for what
- * is wrong in it (readers/table.h), for a label that FILE does not declare, and when it holds no
- * record. The caller destroys the records. */
-cz_status cz_records_read(cz_records **records, const cz_pattern_file *file, const char *path,
-                          cz_table_labels labels) {
+/** Reads the whole file at PATH, `.csv`, `.tsv` or `.jsonl`, with labels, header and backslashes as
+ * HOW says; its columns are FILE's. CZ_EINVAL with file and line for what is wrong in it
+ * (readers/table.h), for a label that FILE does not declare, and when it holds no record. The
+ * caller destroys the records. */
+cz_status cz_records_read_as(cz_records **records, const cz_pattern_file *file, const char *path,
+                             const cz_table_layout *how) {
   cz_table *table = NULL;
   cz_status st;
-  const cz_table_layout layout = layout_of(file, labels);
+  const cz_table_layout layout = layout_of(file, how);
   *records = NULL;
   CZ_TRY(cz_table_open(&table, path, &layout));
   CZ_GO(st, create(records, file, path), done);
-  CZ_GO(st, read_table(*records, file, table), done);
+  CZ_GO(st, read_table(*records, file, table, how->header != NULL), done);
 done:
   cz_table_close(&table);
   if (st != CZ_OK) cz_records_destroy(records);
   return st;
+}
+
+/** cz_records_read_as of a file whose first line names the columns. */
+cz_status cz_records_read(cz_records **records, const cz_pattern_file *file, const char *path,
+                          cz_table_labels labels) {
+  return cz_records_read_as(records, file, path, &(cz_table_layout){.labels = labels});
 }
 
 static cz_status take_fields(const char **fields, const cz_pattern_file *file,

@@ -9,6 +9,8 @@
 
 enum { LABEL_BYTES = 1 << 10 };
 
+const char *const cz_backslashes_names[] = {"keep", "spaces", "line_ends", NULL};
+
 typedef enum table_kind { CSV, TSV, JSONL } table_kind;
 
 struct cz_table {
@@ -73,12 +75,36 @@ static cz_status find_column(const cz_table *t, size_t *column, const cz_fields 
   bool exists = false;
   for (size_t i = 0; i < header->n; i++) exists |= !strcmp(header->text[i], name);
   if (st == CZ_OK || exists) return st;
-  return CZ_FAIL(st, "%s (the first line of the file must name its columns)", cz_error_message());
+  return CZ_FAIL(st,
+                 "%s (the first line of the file must name its columns; for an experiment's stage "
+                 "the key examples.columns may do so instead)",
+                 cz_error_message());
 }
 
 /* Labels that may be missing: remembers why there are none. */
 static cz_status note_unlabelled(cz_table *t, const char *why) {
   return t->unlabelled ? CZ_OK : cz_arena_strdup(t->arena, &t->unlabelled, why);
+}
+
+/* A name of the layout among the columns that the caller gives. */
+static cz_status find_given(size_t *column, const cz_table *t, const char *name) {
+  const cz_table_layout *l = &t->layout;
+  size_t found = 0;
+  for (size_t i = 0; i < l->n_header; i++)
+    if (!strcmp(l->header[i], name)) *column = i, found++;
+  if (found == 1) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE, "columns: %s called '%s'%s", found ? "several are" : "none is", name,
+                 found ? "" : cz_suggest(name, l->header, l->n_header).text);
+}
+
+/* The columns as the caller names them: the first line is a record. */
+static cz_status take_header(cz_table *t) {
+  t->width = t->layout.n_header;
+  for (size_t i = 0; i < t->layout.n_columns; i++)
+    CZ_TRY(find_given(&t->columns[i], t, t->layout.columns[i]));
+  if (t->layout.labels == CZ_LABELS_NONE) return CZ_OK;
+  t->labelled = true;
+  return find_given(&t->label, t, t->layout.label);
 }
 
 static cz_status read_header(cz_table *t) {
@@ -99,8 +125,9 @@ static cz_status read_header(cz_table *t) {
 }
 
 /** Opens the file at PATH, "-" for standard input, by what its name ends in; PATH and LAYOUT's
- * strings are borrowed. CZ_EUSAGE for another ending; CZ_EINVAL with the line when it is empty or
- * its header lacks a column (with the nearest name) or names one twice. The caller closes the
+ * strings are borrowed. CZ_EUSAGE for another ending, or when the layout's
+ * own header lacks a column or has it twice; CZ_EINVAL with the line when the file is empty or its
+ * header lacks a column (with the nearest name) or names one twice. The caller closes the
  * table. */
 cz_status cz_table_open(cz_table **t, const char *path, const cz_table_layout *layout) {
   table_kind kind;
@@ -118,7 +145,7 @@ cz_status cz_table_open(cz_table **t, const char *path, const cz_table_layout *l
   x->at.path = x->stream.name;
   x->place = cz_lines_place(&x->at, 0);
   CZ_GO(st, cz_csv_rows_open(&x->rows), fail);
-  if (kind != JSONL) CZ_GO(st, read_header(x), fail);
+  if (kind != JSONL) CZ_GO(st, layout->header ? take_header(x) : read_header(x), fail);
   return CZ_OK;
 fail:
   cz_table_close(t);
@@ -131,14 +158,43 @@ static cz_status take_label(cz_table *t, cz_table_record *record, const char *te
   return CZ_FAIL(CZ_EINVAL, "%s: the label (column '%s') is empty", t->place.text, t->layout.label);
 }
 
+/* Whether the record is the line that names the columns, in a file that was said to have none. */
+static cz_status refuse_header(const cz_table *t, const cz_fields *f) {
+  bool same = !t->labelled || !strcasecmp(f->text[t->label], t->layout.label);
+  for (size_t i = 0; same && i < t->layout.n_columns; i++)
+    same = !strcasecmp(f->text[t->columns[i]], t->layout.columns[i]);
+  if (!same) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL,
+                 "%s: the first line names the columns, which `columns` does already; leave "
+                 "`columns` out, or the line",
+                 t->place.text);
+}
+
+static void change_backslashes(char *text, cz_backslashes how) {
+  char *out = text;
+  if (how == CZ_BACKSLASHES_KEPT) return;
+  for (; *text; text++) {
+    const bool found = *text == '\\';
+    *out = *text;
+    if (found) *out = ' ';
+    out++;
+    text += found && how == CZ_BACKSLASHES_LINE_ENDS && text[1] == 'n';
+  }
+  *out = '\0';
+}
+
 static cz_status next_row(cz_table *t, cz_table_record *record, bool *more) {
   cz_fields f;
   CZ_TRY(next_fields(t, &f, more));
   if (!*more) return CZ_OK;
   if (f.n != t->width)
-    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, the first line has %zu", t->place.text, f.n,
-                   t->width);
-  for (size_t i = 0; i < t->layout.n_columns; i++) t->fields[i] = f.text[t->columns[i]];
+    return CZ_FAIL(CZ_EINVAL, "%s: %zu fields, %s %zu", t->place.text, f.n,
+                   t->layout.header ? "`columns` has" : "the first line has", t->width);
+  if (t->layout.header && record->number == 0) CZ_TRY(refuse_header(t, &f));
+  for (size_t i = 0; i < t->layout.n_columns; i++) {
+    change_backslashes(f.text[t->columns[i]], t->layout.backslashes);
+    t->fields[i] = f.text[t->columns[i]];
+  }
   return t->labelled ? take_label(t, record, f.text[t->label]) : CZ_OK;
 }
 

@@ -1,7 +1,8 @@
 /* Data files that a user describes by column names alone: `.csv`, `.tsv`, `.jsonl`, read one
  * record at a time in memory that does not grow with the file.
  *
- * CSV and TSV begin with a line that names the columns; TSV knows no quotes. A line of a
+ * CSV and TSV begin with a line that names the columns, or the caller names them and the first
+ * line is a record; TSV knows no quotes. A line of a
  * `.jsonl` file is an object whose members are the columns; standard input, "-", is the same.
  * Other columns are not looked at. A record that is wrong is refused with its place, and the
  * one behind it can be read: who serves a stream answers the bad line and goes on. */
@@ -19,11 +20,24 @@ typedef enum cz_table_labels {
   CZ_LABELS_NEEDED    /* in every record */
 } cz_table_labels;
 
+/* What backslashes in CSV and TSV are: text, or as the published readers of PET take those of
+ * Zhang et al.'s sets. */
+typedef enum cz_backslashes {
+  CZ_BACKSLASHES_KEPT,
+  CZ_BACKSLASHES_SPACES,   /* each is a space: AG's News */
+  CZ_BACKSLASHES_LINE_ENDS /* \n is a space, so is any other backslash: Yelp, Yahoo */
+} cz_backslashes;
+extern const char *const cz_backslashes_names[]; /* null-terminated */
+
 typedef struct cz_table_layout {
   const char *const *columns; /* [n_columns] of the fields */
   size_t n_columns;
   const char *label; /* its column */
   cz_table_labels labels;
+  const char *const *header; /* [n_header] names of all columns of CSV and TSV without a line that
+                                names them; null: their first line does */
+  size_t n_header;
+  cz_backslashes backslashes;
 } cz_table_layout;
 
 /* A record; texts are good until the next call. */
