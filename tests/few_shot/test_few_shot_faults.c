@@ -96,7 +96,8 @@ static void labels_of_file(void **state) {
                              "{sports: sports, science: science, business: news}\npatterns: "
                              "['{mask:2} : {a*}']\n");
   refused(2, "classify @/pet.yaml examples.pattern=@/masks.yaml",
-          "masks.yaml:4:13: patterns.0: this pattern has 2 masks; a member reads one");
+          "masks.yaml:4:13: patterns.0: this pattern has 2 masks: strategy tuning_free scores "
+          "answers of several tokens, and no member is trained on them yet");
 }
 
 /* Where no pattern is right on any text of T the members count alike, as is said; the published

@@ -18,11 +18,13 @@
 struct cz_members {
   cz_members_options o;
   cz_model *model;
-  void *pretrained; /* its values, device memory laid out like them */
-  cz_scorer *scorer;
+  void *pretrained;    /* its values, device memory laid out like them */
+  cz_scorer *scorer;   /* of the patterns with one mask, and of plain texts; null: there are none */
+  cz_answers *answers; /* of those with several */
   cz_preparer preparer;
   cz_vocabulary vocabulary;
-  int64_t width;               /* W of the net: the most words that a label has under any pattern */
+  int64_t width;               /* W of the net: the most words that a label has under any pattern
+                                  with one mask; 0: there is none */
   int32_t *words;              /* [C, W] of the member under way */
   cz_held_out_texts *held_out; /* null: the model has no masked-LM head, or none is asked for */
 };
@@ -33,8 +35,11 @@ static const cz_prompt *prompt_of(const cz_members *m, int32_t pattern) {
   return pattern < 0 ? &p->plain : &p->items[pattern];
 }
 
-/* The words of PATTERN's labels in the net's width. */
+static bool has_one_mask(const cz_prompt *prompt) { return prompt->pattern->masks == 1; }
+
+/* The words of PATTERN's labels in the net's width, where they are of one token. */
 static void widen_words(cz_members *m, const cz_prompt *prompt) {
+  if (!has_one_mask(prompt)) return;
   for (int64_t c = 0; c < m->o.examples->classes; c++)
     for (int64_t w = 0; w < m->width; w++)
       m->words[c * m->width + w] =
@@ -43,16 +48,10 @@ static void widen_words(cz_members *m, const cz_prompt *prompt) {
 
 static cz_status find_width(cz_members *m) {
   const cz_prompts *p = m->o.examples->prompts;
-  m->width = 1;
-  for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++) {
-    if (p->items[i].pattern->masks != 1)
-      return cz_config_error(
-          p->items[i].pattern->node,
-          "this pattern has %d masks; a member reads one, and answers of several "
-          "tokens are not scored yet",
-          p->items[i].pattern->masks);
-    if ((int64_t)p->items[i].n_words > m->width) m->width = (int64_t)p->items[i].n_words;
-  }
+  m->width = m->o.classifier;
+  for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++)
+    if (has_one_mask(&p->items[i]) && (int64_t)p->items[i].n_words > m->width)
+      m->width = (int64_t)p->items[i].n_words;
   return cz_alloc(&m->words, (size_t)(m->o.examples->classes * m->width), sizeof *m->words);
 }
 
@@ -94,13 +93,27 @@ static cz_member_shape shape_of(const cz_members *m) {
 }
 
 static cz_status open_scorer(cz_members *m) {
+  if (!m->width) return CZ_OK;
   const cz_member_shape shape = shape_of(m);
   return cz_member_shape_scorer(&m->scorer, m->model, &shape);
 }
 
+static cz_status open_answers(cz_members *m) {
+  const cz_prompts *p = m->o.examples->prompts;
+  const cz_member_shape shape = shape_of(m);
+  cz_answers_options o = {.classes = m->o.examples->classes,
+                          .batch_tokens = cz_member_shape_run(&shape),
+                          .order = m->o.decoding};
+  for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++) {
+    const cz_prompt *x = &p->items[i];
+    const int64_t n = o.classes * (int64_t)x->n_words * x->pattern->masks;
+    if (!has_one_mask(x) && n > o.max_tokens) o.max_tokens = n;
+  }
+  return o.max_tokens ? cz_answers_create(&m->answers, m->model, &o) : CZ_OK;
+}
+
 /** Opens the model that OPTIONS name, which have what must outlive the members. CZ_EUSAGE for a
- * model without the head that is wanted, and for patterns with several masks. The caller closes
- * them. */
+ * model without the head that is wanted. The caller closes them. */
 cz_status cz_members_open(cz_members **m, const cz_members_options *options) {
   cz_status st;
   CZ_TRY(cz_alloc(m, 1, sizeof **m));
@@ -110,6 +123,7 @@ cz_status cz_members_open(cz_members **m, const cz_members_options *options) {
   CZ_GO(st, open_model(*m), fail);
   CZ_GO(st, keep_pretrained(*m), fail);
   CZ_GO(st, open_scorer(*m), fail);
+  CZ_GO(st, open_answers(*m), fail);
   if (options->held_out > 0 && !options->classifier)
     CZ_GO(st,
           cz_held_out_texts_open(&(*m)->held_out, (*m)->model, options->examples, &(*m)->vocabulary,
@@ -127,6 +141,7 @@ void cz_members_close(cz_members **m) {
   if (!x) return;
   cz_held_out_texts_close(&x->held_out);
   cz_scorer_destroy(&x->scorer);
+  cz_answers_destroy(&x->answers);
   if (x->pretrained) cz_device_free(x->o.device, &x->pretrained, cz_params_bytes(x->model->params));
   cz_model_destroy(&x->model);
   cz_preparer_free(&x->preparer);
@@ -156,15 +171,18 @@ cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
 
 /** SCORES [n, C] of SET's texts under PATTERN by the model as it stands. */
 cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const cz_text_set *set) {
+  const cz_prompt *prompt = prompt_of(m, pattern);
+  const bool several = !m->o.classifier && !has_one_mask(prompt);
   cz_prepared inputs = {0};
   cz_status st;
   use_pattern(m, pattern);
-  if (!m->o.classifier) {
-    widen_words(m, prompt_of(m, pattern));
+  if (!m->o.classifier && !several) {
+    widen_words(m, prompt);
     CZ_TRY(cz_scorer_words(m->scorer, m->words));
   }
   CZ_GO(st, cz_prepare_set(&m->preparer, &inputs, set), done);
-  st = cz_scorer_run(m->scorer, scores, &inputs);
+  st = several ? cz_answers_run(m->answers, scores, prompt, &inputs)
+               : cz_scorer_run(m->scorer, scores, &inputs);
 done:
   cz_prepared_free(&inputs);
   return st;

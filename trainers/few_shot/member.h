@@ -12,6 +12,7 @@
 #ifndef CZ_FEW_SHOT_MEMBER_H
 #define CZ_FEW_SHOT_MEMBER_H
 
+#include "few_shot/answers.h"
 #include "few_shot/prepare.h"
 #include "few_shot/scorer.h"
 #include "few_shot/scores_file.h"
@@ -29,10 +30,11 @@ typedef struct cz_members_options {
   bool classifier; /* the head is the classification head, and the texts stand as they are */
   bool soft;       /* targets are probabilities of classes */
   double temperature;
-  double lm;            /* alpha: the part of the loss that is masked language modelling */
-  int64_t lm_examples;  /* of a batch, unlabelled texts for that */
-  int64_t held_out;     /* texts whose masked-LM loss is taken before and after; 0: none */
-  int64_t score_tokens; /* of one run of the net that scores */
+  double lm;              /* alpha: the part of the loss that is masked language modelling */
+  int64_t lm_examples;    /* of a batch, unlabelled texts for that */
+  int64_t held_out;       /* texts whose masked-LM loss is taken before and after; 0: none */
+  int64_t score_tokens;   /* of one run of the net that scores */
+  cz_fill_order decoding; /* of answers of several tokens */
   cz_fidelity fidelity;
 } cz_members_options;
 

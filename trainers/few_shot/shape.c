@@ -21,6 +21,11 @@ void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *s) {
   job->n_heads = s->lm > 0 ? 2 : 1;
 }
 
+/** Tokens of one run of a net that scores. */
+int64_t cz_member_shape_run(const cz_member_shape *s) {
+  return s->score_tokens > s->max_length ? s->score_tokens : s->max_length;
+}
+
 /** Builds the net that scores texts of SHAPE with MODEL, which is borrowed and may change its
  * weights; of label words the scorer has none yet. The caller destroys it. */
 cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model, const cz_member_shape *s) {
@@ -28,7 +33,6 @@ cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model, const cz_m
                                .classes = s->classes,
                                .words = s->width,
                                .max_length = s->max_length,
-                               .batch_tokens = s->score_tokens > s->max_length ? s->score_tokens
-                                                                               : s->max_length};
+                               .batch_tokens = cz_member_shape_run(s)};
   return cz_scorer_create(scorer, model, &o);
 }

@@ -19,6 +19,7 @@ typedef struct cz_member_shape {
 } cz_member_shape;
 
 void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *shape);
+int64_t cz_member_shape_run(const cz_member_shape *shape);
 CZ_MUST cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model,
                                          const cz_member_shape *shape);
 

@@ -26,7 +26,7 @@ static const char *const strategy_names[] = {"tuning_free", "pet", "finetune", "
                                              NULL};
 
 typedef struct classify_keys {
-  int strategy, weights, calibrate, balance, fidelity;
+  int strategy, weights, calibrate, balance, fidelity, decoding;
   bool calibrated_start;
   const char *patterns, *from;
   int64_t repetitions, lm_examples, held_out, score_tokens;
@@ -62,6 +62,10 @@ static const cz_key_spec section_keys[] = {
                    "calibrate subtracts"),
     CZ_KEY(classify_keys, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
            .help = "where paper and published code disagree (docs/pet.md 5)"),
+    CZ_KEY(classify_keys, decoding, ENUM, .fallback = "confident_first",
+           .choices = cz_fill_order_names,
+           .help = "patterns with several masks: the order in which the tokens of an answer are "
+                   "filled in when it is scored"),
     CZ_KEY(classify_keys, scale, REAL, .fallback = "5", .min = 1.01, .max = 1000,
            .help = "iPET: each generation's sets are so many times larger"),
     CZ_KEY(classify_keys, share, REAL, .fallback = "0.25", .min = 1e-6, .max = 1,
@@ -185,6 +189,26 @@ done:
   return st;
 }
 
+/* What is not there yet for patterns with several masks. */
+static cz_status check_masks(const classifying *c) {
+  for (size_t i = 0; i < c->n && uses_prompts(c); i++) {
+    const cz_pattern *p = &c->f.examples->file->patterns[c->plans[i].pattern];
+    if (p->masks == 1) continue;
+    if (is_trained(c))
+      return cz_config_error(p->node,
+                             "this pattern has %d masks: strategy tuning_free scores answers of "
+                             "several tokens, and no member is trained on them yet",
+                             p->masks);
+    if (c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
+      return cz_config_error(
+          p->node,
+          "this pattern has %d masks: calibrated_start changes the bias of label "
+          "words of one token; without it scores are calibrated all the same",
+          p->masks);
+  }
+  return CZ_OK;
+}
+
 /* There is no accuracy on T to weigh by without T, nor without prompts. */
 static cz_weighting weighting_of(const classifying *c) {
   return c->f.examples->t.n && uses_prompts(c) ? (cz_weighting)c->keys.weights : CZ_WEIGHT_UNIFORM;
@@ -290,6 +314,7 @@ static cz_status make_members(classifying *c, cz_session *s, const char *folder)
   o.held_out = is_trained(c) ? c->keys.held_out : 0;
   o.score_tokens = c->keys.score_tokens;
   o.fidelity = (cz_fidelity)c->keys.fidelity;
+  o.decoding = (cz_fill_order)c->keys.decoding;
   CZ_TRY(cz_members_open(&c->members, &o));
   CZ_TRY(find_offsets(c));
   return compute(c, s, folder);
@@ -336,6 +361,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, has_texts(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
+  CZ_GO(st, check_masks(&c), done);
   say_sizes(&c);
   CZ_GO(st, encodes(&c) ? encode(&c, s, out->folder) : make_members(&c, s, out->folder), done);
   if (!cz_session_writes(s)) goto done;
