@@ -150,6 +150,7 @@ static void test_program(void **state) {
 static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/answers.yaml",
                                  .labels = "",
+                                 .columns = "",
                                  .train = "",
                                  .unlabeled = "",
                                  .test = PET "/test.tsv",
