@@ -1,6 +1,6 @@
-/* experiments/pet: every file plans at every scale; Tables 1, 2 and 4 of Schick and Schuetze 2021,
- * copied from the paper once more, stand beside the rows that they belong to; and each row has the
- * |T| and the generations that its name says, by the paper's formula. */
+/* experiments/pet: every file plans at every scale; Tables 1 to 4 and 7 of Schick and Schuetze
+ * 2021, copied from the paper once more, stand beside the rows that they belong to; and each row
+ * has the |T| and the generations that its name says, by the paper's formula. */
 #include "setup.h"
 #include "ensemble/generations.h"
 
@@ -30,6 +30,8 @@ static const double base_ipet[SETS][SIZES] = {
 static const double parts[SETS][5] = { /* Table 4: worst, best, ensemble, uniform, weighted */
     {39.6, 52.4, 51.7, 52.7, 52.9}, {82.1, 85.0, 87.0, 87.3, 87.5},
     {50.2, 63.6, 62.8, 63.8, 63.8}, {36.4, 40.2, 40.6, 42.0, 41.8}};
+static const double stance[2][3][2] = { /* Table 3, German and French, 1,000, 2,000 and 4,000 texts: supervised, PET */
+    {{43.3, 66.4}, {57.4, 69.5}, {63.2, 71.7}}, {{49.5, 68.7}, {62.1, 71.7}, {66.7, 74.0}}};
 /* clang-format on */
 
 static void open_file(cz_plan *plan, const char *name, const char *scale) {
@@ -62,7 +64,7 @@ static void test_all_plan(void **state) {
     files++;
   }
   closedir(folder);
-  assert_int_equal(files, 3 * SETS + 2);
+  assert_int_equal(files, 4 * SETS + 4);
 }
 
 static const cz_plan_row *row_of(const cz_plan *plan, const char *name) {
@@ -132,6 +134,35 @@ static void test_table4(void **state) {
   }
 }
 
+static void test_table3(void **state) {
+  static const char *const files[] = {"table3_de.yaml", "table3_fr.yaml"}, *const methods[] = {
+                                                                               "supervised", "PET"};
+  for (int l = 0; l < 2; l++) {
+    cz_plan plan;
+    char name[64];
+    open_file(&plan, files[l], NULL); /* base */
+    assert_int_equal(plan.n_rows, 6);
+    for (int i = 0; i < 3; i++)
+      for (int m = 0; m < 2; m++) {
+        snprintf(name, sizeof name, "%s_%d", methods[m], 1000 << i);
+        check_paper(&plan, name, "macro_f1", stance[l][i][m]);
+      }
+    cz_plan_close(&plan);
+  }
+}
+
+/* Two rows of it, which Table 1 has too. */
+static void test_table7(void **state) {
+  for (int d = 0; d < SETS; d++) {
+    cz_plan plan;
+    open_file(&plan, file_of("table7", d), "large");
+    assert_int_equal(plan.n_rows, 2);
+    check_paper(&plan, "supervised_50", "accuracy", supervised[d][2]);
+    check_paper(&plan, "PET_50", "accuracy", pet[d][2]);
+    cz_plan_close(&plan);
+  }
+}
+
 /* The number at SECTION.KEY of a stage. */
 static double number_at(const cz_plan_stage *stage, const char *section, const char *key) {
   double value;
@@ -165,8 +196,8 @@ static void check_row(const cz_plan *plan, size_t row) {
 }
 
 static void test_rows(void **state) {
-  static const char *const tables[] = {"table1", "table2"};
-  for (int k = 0; k < 2; k++)
+  static const char *const tables[] = {"table1", "table2", "table7"};
+  for (int k = 0; k < 3; k++)
     for (int s = 0; s < SCALES; s++) {
       cz_plan plan;
       open_file(&plan, file_of(tables[k], s % SETS), scales[s]);
@@ -211,8 +242,8 @@ static void test_recipes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_all_plan), cmocka_unit_test(test_table1),
-      cmocka_unit_test(test_table2),   cmocka_unit_test(test_table4),
+      cmocka_unit_test(test_all_plan), cmocka_unit_test(test_table1), cmocka_unit_test(test_table2),
+      cmocka_unit_test(test_table4),   cmocka_unit_test(test_table3), cmocka_unit_test(test_table7),
       cmocka_unit_test(test_rows),     cmocka_unit_test(test_recipes)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
