@@ -98,6 +98,11 @@ static void labels_of_file(void **state) {
   refused(2, "classify @/pet.yaml examples.pattern=@/masks.yaml",
           "masks.yaml:4:13: patterns.0: this pattern has 2 masks: strategy tuning_free scores "
           "answers of several tokens, and no member is trained on them yet");
+  refused(2,
+          "pet --model @/bert --pattern @/masks.yaml --train @/train.tsv --unlabeled @/pool.tsv "
+          "--test @/test.tsv common.examples.max_length=40",
+          "patterns.0: this pattern has 2 masks");
+  assert_false(cz_fs_exists(under("out"))); /* before any stage has run */
 }
 
 /* Where no pattern is right on any text of T the members count alike, as is said; the published

@@ -145,10 +145,26 @@ static cz_status has_texts(const classifying *c, const cz_recipe *recipe) {
                          strategy_names[c->keys.strategy]);
 }
 
-/* The patterns that the key names, or all. */
+/* What is not there yet for patterns with several masks: for P, one that the stage uses. */
+static cz_status check_masks(const classifying *c, const cz_pattern *p) {
+  if (p->masks == 1) return CZ_OK;
+  if (is_trained(c))
+    return cz_config_error(p->node,
+                           "this pattern has %d masks: strategy tuning_free scores answers of "
+                           "several tokens, and no member is trained on them yet",
+                           p->masks);
+  if (c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
+    return cz_config_error(p->node,
+                           "this pattern has %d masks: calibrated_start changes the bias of label "
+                           "words of one token; without it scores are calibrated all the same",
+                           p->masks);
+  return CZ_OK;
+}
+
+/* The patterns of FILE that the key names, or all. */
 static cz_status list_patterns(int32_t **list, size_t *n, const classifying *c,
-                               const cz_recipe *recipe) {
-  const size_t all = c->f.examples->file->n_patterns;
+                               const cz_pattern_file *file, const cz_recipe *recipe) {
+  const size_t all = file->n_patterns;
   const char *at = c->keys.patterns;
   CZ_TRY(cz_alloc(list, all, sizeof **list));
   for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
@@ -163,10 +179,11 @@ static cz_status list_patterns(int32_t **list, size_t *n, const classifying *c,
       return cz_config_error(cz_config_get(recipe->node, cz_classify_section.name),
                              "patterns: '%s' is not one of the %zu patterns of %s, from 0, in "
                              "ascending order",
-                             c->keys.patterns, all, c->f.examples->file->path);
+                             c->keys.patterns, all, file->path);
     (*list)[(*n)++] = (int32_t)number;
     at += length + (at[length] == ',');
   }
+  for (size_t i = 0; i < *n; i++) CZ_TRY(check_masks(c, &file->patterns[(*list)[i]]));
   return CZ_OK;
 }
 
@@ -176,7 +193,8 @@ static cz_status make_plans(classifying *c, const cz_recipe *recipe) {
   size_t n = 1, at = 0;
   const size_t repetitions = is_trained(c) ? (size_t)c->keys.repetitions : 1;
   cz_status st = CZ_OK;
-  if (uses_prompts(c)) CZ_GO(st, list_patterns(&patterns, &n, c, recipe), done);
+  if (uses_prompts(c))
+    CZ_GO(st, list_patterns(&patterns, &n, c, c->f.examples->file, recipe), done);
   CZ_GO(st, cz_alloc(&c->plans, n * repetitions, sizeof *c->plans), done);
   for (size_t p = 0; p < n; p++)
     for (size_t r = 0; r < repetitions; r++)
@@ -187,26 +205,6 @@ static cz_status make_plans(classifying *c, const cz_recipe *recipe) {
 done:
   free(patterns);
   return st;
-}
-
-/* What is not there yet for patterns with several masks. */
-static cz_status check_masks(const classifying *c) {
-  for (size_t i = 0; i < c->n && uses_prompts(c); i++) {
-    const cz_pattern *p = &c->f.examples->file->patterns[c->plans[i].pattern];
-    if (p->masks == 1) continue;
-    if (is_trained(c))
-      return cz_config_error(p->node,
-                             "this pattern has %d masks: strategy tuning_free scores answers of "
-                             "several tokens, and no member is trained on them yet",
-                             p->masks);
-    if (c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
-      return cz_config_error(
-          p->node,
-          "this pattern has %d masks: calibrated_start changes the bias of label "
-          "words of one token; without it scores are calibrated all the same",
-          p->masks);
-  }
-  return CZ_OK;
 }
 
 /* There is no accuracy on T to weigh by without T, nor without prompts. */
@@ -361,7 +359,6 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, has_texts(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
-  CZ_GO(st, check_masks(&c), done);
   say_sizes(&c);
   CZ_GO(st, encodes(&c) ? encode(&c, s, out->folder) : make_members(&c, s, out->folder), done);
   if (!cz_session_writes(s)) goto done;
@@ -379,10 +376,25 @@ done:
   return st;
 }
 
+/* What the run will say of the patterns, before the stages in front of this one have run. */
+static cz_status check_patterns(const classifying *c, const cz_recipe *recipe) {
+  const cz_examples_keys *k = &c->f.keys;
+  cz_pattern_file *file;
+  int32_t *list = NULL;
+  size_t n;
+  if (!uses_prompts(c) || !*k->pattern || !cz_fs_exists(k->pattern)) return CZ_OK;
+  CZ_TRY(cz_patterns_open(&file, k->pattern, *k->labels ? k->labels : NULL));
+  cz_status st = list_patterns(&list, &n, c, file, recipe);
+  free(list);
+  cz_patterns_close(&file);
+  return st;
+}
+
 static cz_status check(cz_check *check, const cz_recipe *recipe) {
   classifying c = {0};
   CZ_TRY(bind(&c, recipe, 0));
   CZ_TRY(cz_few_shot_check(check, recipe, &c.f, is_trained(&c)));
+  CZ_TRY(check_patterns(&c, recipe));
   CZ_TRY(cz_few_shot_results(check, "ensemble"));
   return c.keys.strategy == TUNING_FREE && c.keys.calibrate != CZ_CALIBRATE_NONE
              ? cz_few_shot_results(check, "calibrated")
