@@ -3,20 +3,21 @@
 `scripts/bench_pet_opponent.py CLOZE [--peer made|published] [--precision f32|bf16] [--score]
 [--rounds N] [--model roberta-base|roberta-nano]`, the small one to try it out.
 
-Both have the 16 texts of `cloze bench step --task pet`, 865 tokens in all, five label words, dropout
-0.1, AdamW with weight decay and a clipped gradient, random weights. The peer `published` does what
-PET's code does: each text padded to 256 tokens, micro-batches of 2 to train and of 8 to score, logits
-of the whole vocabulary at every position, attention as products and a softmax, an optimizer that goes
-from parameter to parameter; always in float32. The peer `made` pads to the longest text of a batch,
-scores five words at the mask alone, and has scaled_dot_product_attention, torch.compile and a fused
-AdamW; in bf16 its forward pass runs under autocast. With --score 512 texts are scored in place of the
-step, by `made` sorted by length, 32 at once; `published` scores 16 of them, since each costs the same
-there, and texts per second are compared.
+Both have the 16 texts of `cloze bench step --task pet`, 865 tokens in all, five label words,
+dropout 0.1, AdamW with weight decay and a clipped gradient, random weights. The peer `published`
+does what PET's code does: each text padded to 256 tokens, micro-batches of 2 to train and of 8 to
+score, logits of the whole vocabulary at every position, attention as products and a softmax, an
+optimizer that goes from parameter to parameter; always in float32. The peer `made` pads to the
+longest text of a batch, scores five words at the mask alone, and has
+scaled_dot_product_attention, torch.compile and a fused AdamW; in bf16 its forward pass runs under
+autocast. With --score 512 texts are scored in place of the step, by `made` sorted by length, 32
+at once; `published` scores 16 of them, since each costs the same there, and texts per second are
+compared.
 
-The peer waits in a process of its own; each round runs one step there and one `cloze bench step` run
-here, so both meet the same minutes of the machine. Prints medians, the ratio of the rates, that of
-peak memory (PyTorch's without what its compiler needed before) and the load that it met, as JSON.
-Needs torch and transformers."""
+The peer waits in a process of its own; each round runs one step there and one `cloze bench step`
+run here, so both meet the same minutes of the machine. Prints medians, the ratio of the rates,
+that of peak memory (PyTorch's without what its compiler needed before) and the load that it met,
+as JSON. Needs torch and transformers."""
 
 import argparse, json, os, statistics, subprocess, sys, time
 
