@@ -16,8 +16,10 @@ enum { MEMBERS = 32, MOST = 4096 };
 static cz_ensemble ensemble_of(cz_member *members, size_t n_members, const float *scores, size_t n,
                                int32_t classes) {
   assert_true(n_members <= MEMBERS);
-  for (size_t m = 0; m < n_members; m++)
-    members[m] = (cz_member){(int32_t)m / 2, (int32_t)m % 2, NAN, scores + m * n * (size_t)classes};
+  for (size_t m = 0; m < n_members; m++) {
+    const float *of_member = scores ? scores + m * n * (size_t)classes : NULL;
+    members[m] = (cz_member){(int32_t)m / 2, (int32_t)m % 2, NAN, of_member};
+  }
   return (cz_ensemble){members, n_members, n, classes};
 }
 

@@ -71,8 +71,10 @@ static void test_counts(void **state) {
 
 static void fill_members(cz_member *m, size_t n, const float *scores, size_t texts,
                          int32_t classes) {
-  for (size_t i = 0; i < n; i++)
-    m[i] = (cz_member){(int32_t)i / 3, (int32_t)i % 3, 0.5, scores + i * texts * (size_t)classes};
+  for (size_t i = 0; i < n; i++) {
+    const float *of_member = scores ? scores + i * texts * (size_t)classes : NULL;
+    m[i] = (cz_member){(int32_t)i / 3, (int32_t)i % 3, 0.5, of_member};
+  }
 }
 
 /* 12 models: 3; 18: 4; 15: 4 of 3.5; 11 of 2.5: 2, half to even; 3 and fewer: 1, under `code` none.
