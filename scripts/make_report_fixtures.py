@@ -314,6 +314,7 @@ def main(folder):
                 "row": r,
                 "steps": 7 + i,
                 "tokens": 1500,
+                "scored_tokens": 0,
                 "seconds": 4,
                 "seeds": 3,
                 "text_tokens": None,

@@ -341,7 +341,7 @@ static void test_files_of_the_project(void **state) {
           cz_cost cost;
           const cz_plan_stage *s = cz_plan_at(&plan, 0, r, i);
           if (s->left_out) continue;
-          if (cz_cost_stage(&cost, s) != CZ_OK)
+          if (cz_cost_stage(&cost, &plan, s) != CZ_OK)
             fail_msg("%s at %s, stage %s: %s", names[f], scales[k], s->name, cz_error_message());
           assert_true(!s->kind->cost ? cost.flop == 0
                                      : cost.flop > 1e9 && cost.tokens > 1e4 && cost.steps >= 100);
@@ -372,7 +372,7 @@ static void test_cost_of_the_baseline(void **state) {
   cz_plan plan;
   cz_cost cost;
   open_file(&plan, "t5/table7.yaml", "base");
-  OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 2, 0))); /* spans of 3: 128 x 512 / 114 */
+  OK(cz_cost_stage(&cost, &plan, cz_plan_at(&plan, 0, 2, 0))); /* spans of 3: 128 x 512 / 114 */
   assert_true(cost.steps == 524288 && cost.segments == 128 && cost.inputs == 512 &&
               cost.targets == 114);
   assert_true(cost.assumed_vocabulary && !cost.assumed_lengths);
@@ -390,13 +390,13 @@ static void test_cost_with_data(void **state) {
   snprintf(path, sizeof path, "%s/experiments/quickstart.yaml", CZ_SOURCE_DIR);
   snprintf(word, sizeof word, "data=%s/experiments/quickstart/sample", CZ_SOURCE_DIR);
   OK(cz_plan_open(&plan, path, "test", 0, (char *[]){word}, 1, NULL));
-  OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 1)));
+  OK(cz_cost_stage(&cost, &plan, cz_plan_at(&plan, 0, 0, 1)));
   assert_false(cost.assumed_vocabulary || cost.assumed_lengths);
   assert_true(cost.inputs > 20 && cost.inputs < 96 && cost.targets > 2 &&
               cost.targets < 20); /* two label tasks, one of short texts */
   assert_true(fabs(cost.segments - fmin(256 / cost.inputs, 128 / cost.targets)) < 1e-9);
   assert_true(fabs(cost.tokens - 4 * cost.segments * (cost.inputs + cost.targets)) < 1e-6);
-  OK(cz_cost_stage(&cost, cz_plan_at(&plan, 0, 0, 2)));
+  OK(cz_cost_stage(&cost, &plan, cz_plan_at(&plan, 0, 0, 2)));
   assert_true(cost.flop == 0 && cost.steps == 0); /* scoring is not counted */
   cz_plan_close(&plan);
 }

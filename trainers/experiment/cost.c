@@ -1,12 +1,43 @@
 #include "experiment/cost.h"
 
-/** What STAGE costs, as its kind predicts it; zero when it predicts nothing. A stage whose
+#include <string.h>
+
+/* How many stages of its kind S learns from, one through another. */
+static int32_t generation_of(const cz_plan *p, const cz_plan_stage *s) {
+  for (size_t i = 0; i < s->n_from; i++) {
+    const cz_plan_stage *t = cz_plan_from(p, (size_t)(s - p->stages), i);
+    if (t->kind == s->kind) return 1 + generation_of(p, t);
+  }
+  return 0;
+}
+
+/* The MODEL that `init` of S names, as that stage's keys describe it; *KNOWN: there is one. */
+static cz_status model_before(cz_model_config *model, bool *known, const cz_plan *p,
+                              const cz_plan_stage *s) {
+  cz_recipe recipe;
+  *known = s->init && s->n_from;
+  if (!*known) return CZ_OK;
+  const cz_plan_stage *t = cz_plan_from(p, (size_t)(s - p->stages), 0);
+  *known = cz_stage_takes(t->kind, cz_part_model.key.name);
+  if (!*known) return CZ_OK;
+  CZ_TRY(cz_stage_bind(&recipe, t->kind, t->node, NULL));
+  cz_status st = cz_recipe_open_if_present(&recipe);
+  if (st == CZ_OK) st = cz_model_keys_config(model, &recipe.model, recipe.vocabulary.size, NULL);
+  cz_recipe_close(&recipe);
+  return st;
+}
+
+/** What STAGE of PLAN costs, as its kind predicts it; zero when it predicts nothing. A stage whose
  * tokenizer's file is missing is predicted with a vocabulary like T5's. CZ_EUSAGE for a
  * configuration that can't be run. */
-cz_status cz_cost_stage(cz_cost *cost, const cz_plan_stage *stage) {
+cz_status cz_cost_stage(cz_cost *cost, const cz_plan *plan, const cz_plan_stage *stage) {
   cz_recipe recipe;
-  *cost = (cz_cost){0};
+  cz_model_config model;
+  bool known;
+  *cost = (cz_cost){.generation = generation_of(plan, stage)};
   if (!stage->kind->cost) return CZ_OK;
+  CZ_TRY(model_before(&model, &known, plan, stage));
+  cost->model = known ? &model : NULL;
   cz_status st = cz_stage_bind(&recipe, stage->kind, stage->node, NULL);
   if (st == CZ_OK && recipe.tokenizer_path) {
     st = cz_recipe_open_if_present(&recipe);
@@ -14,15 +45,16 @@ cz_status cz_cost_stage(cz_cost *cost, const cz_plan_stage *stage) {
   }
   if (st == CZ_OK) st = stage->kind->cost(cost, &recipe);
   cz_recipe_close(&recipe);
+  cost->model = NULL;
   return st;
 }
 
 /* What a stage of the plan costs a run: without the steps that it takes over from a shorter one. */
 static cz_status add_stage(cz_cost *cost, const cz_plan *p, const cz_plan_stage *s, bool fresh) {
   cz_cost one, taken;
-  CZ_TRY(cz_cost_stage(&one, s));
+  CZ_TRY(cz_cost_stage(&one, p, s));
   if (fresh && s->shorter != SIZE_MAX) {
-    CZ_TRY(cz_cost_stage(&taken, &p->stages[s->shorter]));
+    CZ_TRY(cz_cost_stage(&taken, p, &p->stages[s->shorter]));
     one.steps -= taken.steps;
     one.tokens -= taken.tokens;
     one.flop -= taken.flop;

@@ -7,7 +7,7 @@
 #include "experiment/experiment.h"
 #include "stages/estimate.h"
 
-CZ_MUST cz_status cz_cost_stage(cz_cost *cost, const cz_plan_stage *stage);
+CZ_MUST cz_status cz_cost_stage(cz_cost *cost, const cz_plan *plan, const cz_plan_stage *stage);
 CZ_MUST cz_status cz_cost_row(cz_cost *cost, const cz_plan *plan, size_t row, bool fresh);
 
 #endif

@@ -283,6 +283,13 @@ bool cz_results_scored(const cz_results *r, size_t column) {
   return false;
 }
 
+/** Whether a row of R has stages that said how many tokens of texts they scored. */
+bool cz_results_scores_texts(const cz_results *r) {
+  for (size_t i = 0; i < r->plan.n_rows; i++)
+    if (r->costs[i].scored > 0) return true;
+  return false;
+}
+
 static void mean_over(double *mean, double value, double share) {
   *mean += (value - *mean) * share;
 }
@@ -354,12 +361,14 @@ static void add_cost(cz_cost *cost, cz_row_text *text, const cz__stages *o, cons
     one.steps += json_number_value(json_object_get(metrics, "steps"));
     one.tokens += json_number_value(json_object_get(metrics, "input_tokens")) +
                   json_number_value(json_object_get(metrics, "target_tokens"));
+    one.scored += json_number_value(json_object_get(metrics, "scored_tokens"));
     one.seconds += seconds_of(measured);
   }
   const cz_row_text read = text_of(o, p);
   double share = 1 / (double)++cost->seeds;
   mean_over(&cost->steps, one.steps, share);
   mean_over(&cost->tokens, one.tokens, share);
+  mean_over(&cost->scored, one.scored, share);
   mean_over(&cost->seconds, one.seconds, share);
   mean_over(&text->tokens, read.tokens, share);
   mean_over(&text->inputs, read.inputs, share);

@@ -89,6 +89,7 @@ CZ_MUST cz_status cz_results_overlap(size_t *shared, size_t *lost, const cz_plan
 CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
 double cz_results_number(const json_t *root, const char *path);
 bool cz_results_scored(const cz_results *r, size_t column);
+bool cz_results_scores_texts(const cz_results *r);
 double cz_results_baseline(const cz_results *r, size_t column, bool strongest);
 const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest);
 void cz_results_close(cz_results *r);

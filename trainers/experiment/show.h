@@ -13,6 +13,8 @@ typedef struct cz_show_request {
   size_t n_words;
   bool cost, json;
   double rate;   /* GFLOP/s; 0: measured when cost is requested */
+  double card;   /* GFLOP/s of a GPU; 0: the bound of an H200 */
+  bool bound;    /* that is what `card` is; set by cz_experiment_show */
   bool measured; /* set by cz_experiment_show */
 } cz_show_request;
 

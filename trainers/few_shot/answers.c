@@ -30,6 +30,7 @@ struct cz_answers {
   cz_ids rows, targets;
   question *questions; /* [capacity_rows] */
   double *nll;         /* [capacity_rows] */
+  double read;         /* tokens of all runs */
 };
 
 /** Builds a net that scores with MODEL, which is borrowed, has a masked-LM head and may change its
@@ -97,6 +98,7 @@ static cz_status flush(cz_answers *a) {
   CZ_TRY(cz_graph_forward(a->net->graph, &run));
   CZ_TRY(cz_graph_read(a->net->graph, a->nll, a->net->heads[0].nll, n));
   CZ_TRY(answer(a));
+  a->read += (double)a->batch.decoder.ids.len;
   a->batch.decoder.ids.len = a->batch.decoder.spans.len = a->batch.types.len = 0;
   a->rows.len = a->targets.len = 0;
   a->batch.segments = 0;
@@ -237,6 +239,9 @@ done:
   end(a);
   return st;
 }
+
+/** Tokens that were read since it was made, a text as often as its answers wanted it. */
+double cz_answers_read(const cz_answers *a) { return a->read; }
 
 /** Frees it, not the model; clears the pointer, accepts null. */
 void cz_answers_destroy(cz_answers **a) {

@@ -26,6 +26,7 @@ CZ_MUST cz_status cz_answers_create(cz_answers **a, cz_model *model,
                                     const cz_answers_options *options);
 CZ_MUST cz_status cz_answers_run(cz_answers *a, float *scores, const cz_prompt *prompt,
                                  const cz_prepared *set);
+double cz_answers_read(const cz_answers *a);
 void cz_answers_destroy(cz_answers **a);
 
 #endif

@@ -17,6 +17,7 @@ typedef struct encoding {
   cz_net *net;
   double *room; /* [tokens of a run, D] */
   int64_t width, tokens;
+  double encoded; /* tokens of all texts */
 } encoding;
 
 static cz_status open_net(encoding *x) {
@@ -103,6 +104,7 @@ static cz_status encode(encoding *x, float **vectors, const cz_text_set *set) {
   CZ_GO(st, cz_alloc(vectors, set->n * (size_t)x->width, sizeof **vectors), done);
   CZ_GO(st, cz_prepare_set(&p, &inputs, set), done);
   st = encode_prepared(x, *vectors, &inputs);
+  x->encoded += (double)inputs.inputs.all.len;
 done:
   cz_prepared_free(&inputs);
   cz_preparer_free(&p);
@@ -155,6 +157,7 @@ cz_status cz_encoder_run(const cz_encoder_options *options, const char *folder) 
   CZ_GO(st, open_net(&x), done);
   CZ_GO(st, cz_member_scores_create(&s, options->examples), done);
   CZ_GO(st, fit_and_score(&x, &s, arena), done);
+  s.scored_tokens = x.encoded;
   CZ_GO(st, cz_fs_make_dirs(folder), done);
   st = cz_member_scores_write(&s, options->examples, folder);
 done:

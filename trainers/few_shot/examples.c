@@ -231,6 +231,23 @@ cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
   return st;
 }
 
+/** How many records the file PATH of KEYS has; FILE names its columns. Errors as cz_examples_open.
+ */
+cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
+                            const char *path) {
+  cz_examples e = {.file = file};
+  opening o = {.e = &e, .keys = keys};
+  cz_records *records = NULL;
+  cz_status st = cz_arena_create(&e.arena, "columns");
+  if (st == CZ_OK && *keys->columns)
+    st = cz_words(&o.columns, &o.n_columns, e.arena, keys->columns);
+  if (st == CZ_OK) st = read_file(&records, &o, path, CZ_LABELS_IF_THERE);
+  *n = st == CZ_OK ? records->n : 0;
+  cz_records_destroy(&records);
+  cz_arena_destroy(&e.arena);
+  return st;
+}
+
 /** A set of tokenised texts, without records, each of CONTENTS (null-terminated) in every field in
  * turn. The caller destroys its texts. */
 cz_status cz_examples_without_content(cz_text_set *set, const cz_examples *e,

@@ -50,6 +50,8 @@ typedef struct cz_examples {
 
 CZ_MUST cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
                                    const cz_tokenizer *tokenizer, uint64_t seed);
+CZ_MUST cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
+                                    const char *path);
 CZ_MUST cz_status cz_examples_without_content(cz_text_set *set, const cz_examples *e,
                                               const char *const *contents);
 void cz_examples_close(cz_examples **e);

@@ -71,6 +71,11 @@ cz_status cz_held_out_texts_loss(double *loss, const cz_held_out_texts *h) {
   return st;
 }
 
+/** Tokens of its texts. */
+double cz_held_out_texts_tokens(const cz_held_out_texts *h) {
+  return (double)h->texts.inputs.all.len;
+}
+
 /** Frees it; clears the pointer, accepts null. */
 void cz_held_out_texts_close(cz_held_out_texts **h) {
   if (!*h) return;

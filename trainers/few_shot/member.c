@@ -27,6 +27,7 @@ struct cz_members {
                                   with one mask; 0: there is none */
   int32_t *words;              /* [C, W] of the member under way */
   cz_held_out_texts *held_out; /* null: the model has no masked-LM head, or none is asked for */
+  double scored;               /* tokens of all texts that were scored */
 };
 
 /* The prompt of PATTERN; the plain text for -1. */
@@ -153,6 +154,9 @@ void cz_members_close(cz_members **m) {
 /** The model as the member that was computed last has left it. Borrowed. */
 const cz_model *cz_members_model(const cz_members *m) { return m->model; }
 
+/** Tokens of all texts that were scored since the members were opened. */
+double cz_members_scored(const cz_members *m) { return m->scored; }
+
 /** The texts that the members score. Borrowed. */
 const cz_examples *cz_members_examples(const cz_members *m) { return m->o.examples; }
 
@@ -173,6 +177,7 @@ cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
 cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const cz_text_set *set) {
   const cz_prompt *prompt = prompt_of(m, pattern);
   const bool several = !m->o.classifier && !has_one_mask(prompt);
+  const double read = several ? cz_answers_read(m->answers) : 0;
   cz_prepared inputs = {0};
   cz_status st;
   use_pattern(m, pattern);
@@ -183,6 +188,7 @@ cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const 
   CZ_GO(st, cz_prepare_set(&m->preparer, &inputs, set), done);
   st = several ? cz_answers_run(m->answers, scores, prompt, &inputs)
                : cz_scorer_run(m->scorer, scores, &inputs);
+  m->scored += several ? cz_answers_read(m->answers) - read : (double)inputs.inputs.all.len;
 done:
   cz_prepared_free(&inputs);
   return st;
@@ -272,10 +278,11 @@ static void close_source(member_source *s) {
   cz_prepared_free(&s->unlabelled);
 }
 
-static cz_status train(cz_members *m, const cz_member_plan *plan, const char *folder) {
+static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan *plan,
+                       const char *folder) {
   const cz_member_shape shape = shape_of(m);
   cz_loop_job job = m->o.job;
-  cz_loop_result result;
+  cz_loop_result result = {0};
   member_source source = {0};
   char what[64];
   snprintf(what, sizeof what, "g%d p%d r%d", plan->generation, plan->pattern, plan->repetition);
@@ -292,7 +299,10 @@ static cz_status train(cz_members *m, const cz_member_plan *plan, const char *fo
   job.source = &source.all;
   if (st == CZ_OK) st = cz_loop_run(&result, &job);
   close_source(&source);
-  return st;
+  CZ_TRY(st);
+  r->steps = (double)result.steps;
+  r->trained_tokens = (double)(result.input_tokens + result.target_tokens);
+  return CZ_OK;
 }
 
 static cz_status score_all(cz_members *m, cz_member_scores *r, const cz_member_plan *plan) {
@@ -302,14 +312,17 @@ static cz_status score_all(cz_members *m, cz_member_scores *r, const cz_member_p
   return e->test.n ? cz_members_score(m, r->test, plan->pattern, &e->test) : CZ_OK;
 }
 
-static cz_status held_out_loss(double *loss, const cz_members *m) {
-  return m->held_out ? cz_held_out_texts_loss(loss, m->held_out) : CZ_OK;
+static cz_status held_out_loss(double *loss, cz_members *m) {
+  if (!m->held_out) return CZ_OK;
+  m->scored += cz_held_out_texts_tokens(m->held_out);
+  return cz_held_out_texts_loss(loss, m->held_out);
 }
 
 /* From the pretrained weights to the scores of the member, in memory. */
 static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_plan *plan,
                          const char *folder) {
   const cz_examples *e = m->o.examples;
+  const double scored = m->scored;
   CZ_TRY(reset(m, plan));
   CZ_TRY(cz_member_scores_create(r, e));
   if (e->t.n && !m->o.classifier) {
@@ -319,9 +332,11 @@ static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_pla
     r->before_training = cz_member_accuracy(r->t, e->t.labels, e->t.n, e->classes);
   }
   CZ_TRY(held_out_loss(&r->held_out_before, m));
-  if (plan->train) CZ_TRY(train(m, plan, folder));
+  if (plan->train) CZ_TRY(train(m, r, plan, folder));
   CZ_TRY(held_out_loss(&r->held_out_after, m));
-  return score_all(m, r, plan);
+  CZ_TRY(score_all(m, r, plan));
+  r->scored_tokens = m->scored - scored;
+  return CZ_OK;
 }
 
 /* The trained model, with the labels as the names of its classes. */

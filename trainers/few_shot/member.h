@@ -56,6 +56,7 @@ CZ_MUST cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pa
 CZ_MUST cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern,
                                    const cz_text_set *set);
 CZ_MUST cz_status cz_members_run(cz_members *m, const cz_member_plan *plan, const char *folder);
+double cz_members_scored(const cz_members *m);
 const cz_model *cz_members_model(const cz_members *m);
 const cz_examples *cz_members_examples(const cz_members *m);
 void cz_members_close(cz_members **m);

@@ -24,7 +24,10 @@ static const struct number {
   size_t at;
 } numbers[] = {{"before_training", offsetof(cz_member_scores, before_training)},
                {"held_out_before", offsetof(cz_member_scores, held_out_before)},
-               {"held_out_after", offsetof(cz_member_scores, held_out_after)}};
+               {"held_out_after", offsetof(cz_member_scores, held_out_after)},
+               {"steps", offsetof(cz_member_scores, steps)},
+               {"trained_tokens", offsetof(cz_member_scores, trained_tokens)},
+               {"scored_tokens", offsetof(cz_member_scores, scored_tokens)}};
 
 enum { PARTS = 3, NUMBERS = sizeof numbers / sizeof *numbers };
 

@@ -3,7 +3,8 @@
  *   logits.h5   labelled, unlabelled, test   scores [n, C] float32, under checksums
  *               data                         hash of the texts and of the labels' order, so that
  *                                            scores of other texts are never taken for these
- *               before_training, held_out_before, held_out_after */
+ *               before_training, held_out_before, held_out_after
+ *               steps, trained_tokens, scored_tokens: what it took, whoever computed it */
 #ifndef CZ_FEW_SHOT_SCORES_FILE_H
 #define CZ_FEW_SHOT_SCORES_FILE_H
 
@@ -14,7 +15,8 @@
 typedef struct cz_member_scores {
   float *t, *d, *test;    /* [n, C] each, n and C as in the examples; a set without texts is null */
   double before_training; /* accuracy on T of the model that it starts from; NaN: not taken */
-  double held_out_before, held_out_after; /* masked-LM loss, nats a token; NaN: not taken */
+  double held_out_before, held_out_after;      /* masked-LM loss, nats a token; NaN: not taken */
+  double steps, trained_tokens, scored_tokens; /* what making it took, once; whole numbers */
 } cz_member_scores;
 
 CZ_MUST cz_status cz_member_scores_create(cz_member_scores *s, const cz_examples *e);

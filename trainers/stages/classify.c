@@ -14,6 +14,7 @@
 #include "few_shot/encoder.h"
 #include "few_shot/generation.h"
 #include "stages/few_shot.h"
+#include "stages/few_shot_cost.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ typedef struct classifying {
   cz_member_plan *earlier; /* of the generation before */
   cz_generation before;
   double *offsets; /* [patterns of the file, C] */
+  double scored;   /* tokens, for the offsets */
 } classifying;
 
 extern const cz_stage_kind cz_stage_row_classify;
@@ -315,6 +317,7 @@ static cz_status make_members(classifying *c, cz_session *s, const char *folder)
   o.decoding = (cz_fill_order)c->keys.decoding;
   CZ_TRY(cz_members_open(&c->members, &o));
   CZ_TRY(find_offsets(c));
+  c->scored = cz_members_scored(c->members);
   return compute(c, s, folder);
 }
 
@@ -368,7 +371,8 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
                                      .fidelity = (cz_fidelity)c.keys.fidelity,
                                      .generation = c.generation,
                                      .plans = c.plans,
-                                     .offsets = is_trained(&c) ? NULL : c.offsets};
+                                     .offsets = is_trained(&c) ? NULL : c.offsets,
+                                     .scored = c.scored};
   st = cz_ensemble_write(out, &now, &report);
 done:
   cz_generation_free(&now);
@@ -401,6 +405,52 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
              : CZ_OK;
 }
 
+/* The members of a pattern, -1 for the texts as they stand: T before training where prompts score
+ * it, training, and T, D and the test set after. */
+static cz_status cost_pattern(const classifying *c, const cz_few_shot_cost *x, int32_t pattern) {
+  const double models = is_trained(c) ? (double)c->keys.repetitions : 1;
+  cz_reading set[CZ_COUNTED_SETS], labelled, masked = {0};
+  for (int i = 0; i < CZ_COUNTED_SETS; i++)
+    CZ_TRY(cz_few_shot_cost_read(&set[i], x, (cz_counted_set)i, pattern, false));
+  labelled = set[CZ_COUNT_T];
+  if (*c->keys.from)
+    CZ_TRY(cz_few_shot_cost_generation(&labelled, x, &set[CZ_COUNT_D], c->keys.from,
+                                       &(cz_ipet){.scale = c->keys.scale, .first = c->keys.first}));
+  for (int i = 0; i < CZ_COUNTED_SETS; i++)
+    cz_few_shot_cost_score(x, &set[i], i == CZ_COUNT_T && uses_prompts(c) ? 2 * models : models);
+  if (uses_prompts(c))
+    CZ_TRY(cz_few_shot_cost_offsets(x, (cz_calibrate)c->keys.calibrate, pattern));
+  if (!is_trained(c)) return CZ_OK;
+  if (uses_prompts(c)) CZ_TRY(cz_few_shot_cost_held_out(x, (double)c->keys.held_out, models));
+  if (c->keys.lm > 0) CZ_TRY(cz_few_shot_cost_read(&masked, x, CZ_COUNT_D, pattern, true));
+  cz_few_shot_cost_train(x, models, &labelled, &masked,
+                         c->keys.lm > 0 ? (double)c->keys.lm_examples : 0);
+  return CZ_OK;
+}
+
+static cz_status cost_members(const classifying *c, const cz_few_shot_cost *x,
+                              const cz_recipe *recipe) {
+  int32_t *patterns = NULL;
+  size_t n = 1;
+  if (!uses_prompts(c)) return cost_pattern(c, x, -1);
+  x->cost->assumed_sizes |= !x->file;
+  cz_status st = x->file ? list_patterns(&patterns, &n, c, x->file, recipe) : CZ_OK;
+  for (size_t i = 0; i < n && st == CZ_OK; i++) st = cost_pattern(c, x, patterns ? patterns[i] : 0);
+  free(patterns);
+  return st;
+}
+
+static cz_status cost(cz_cost *cost, const cz_recipe *recipe) {
+  classifying c = {0};
+  cz_few_shot_cost x = {0};
+  cz_status st = bind(&c, recipe, 0);
+  if (st == CZ_OK) st = cz_few_shot_cost_open(&x, cost, &c.f, recipe);
+  x.parallel = c.keys.decoding == CZ_FILL_PARALLEL;
+  if (st == CZ_OK) st = cost_members(&c, &x, recipe);
+  cz_few_shot_cost_close(&x);
+  return st;
+}
+
 static const cz_stage_part *const parts[] = {&cz_part_init,
                                              &cz_part_examples,
                                              &cz_part_classify,
@@ -410,7 +460,11 @@ static const cz_stage_part *const parts[] = {&cz_part_init,
                                              NULL};
 
 /* `[]` stands for the items of a list: a column takes their mean or another of their numbers. */
-static const char *const results[] = {"members[].zero_shot",
+static const char *const results[] = {"steps",
+                                      "input_tokens",
+                                      "target_tokens",
+                                      "scored_tokens",
+                                      "members[].zero_shot",
                                       "members[].accuracy",
                                       "members[].heldout_mlm_before",
                                       "members[].heldout_mlm_after",
@@ -433,4 +487,5 @@ const cz_stage_kind cz_stage_row_classify = {
     .leaves = CZ_LEAVES_PREDICTIONS,
     .results = results,
     .check = check,
-    .run = run};
+    .run = run,
+    .cost = cost};

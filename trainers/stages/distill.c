@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "stages/few_shot.h"
+#include "stages/few_shot_cost.h"
 #include "stages/student.h"
 
 #include <stdio.h>
@@ -149,6 +150,31 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
   return cz_few_shot_results(check, result_name);
 }
 
+/* Each classifier is trained on D, and scores all sets. */
+static cz_status cost_students(const distilling *d, const cz_few_shot_cost *x) {
+  const cz_reading none = {0};
+  cz_reading set[CZ_COUNTED_SETS];
+  for (int i = 0; i < CZ_COUNTED_SETS; i++) {
+    CZ_TRY(cz_few_shot_cost_read(&set[i], x, (cz_counted_set)i, -1, false));
+    cz_few_shot_cost_score(x, &set[i], (double)d->keys.repetitions);
+  }
+  cz_few_shot_cost_train(x, (double)d->keys.repetitions, &set[CZ_COUNT_D], &none, 0);
+  return CZ_OK;
+}
+
+static cz_status cost(cz_cost *cost, const cz_recipe *recipe) {
+  distilling d = {0};
+  cz_few_shot_cost x = {0};
+  cz_status st = bind(&d, recipe, 0);
+  if (st == CZ_OK) st = cz_few_shot_cost_open(&x, cost, &d.f, recipe);
+  if (st == CZ_OK) st = cost_students(&d, &x);
+  cz_few_shot_cost_close(&x);
+  return st;
+}
+
+static const char *const results[] = {"steps", "input_tokens", "target_tokens", "scored_tokens",
+                                      NULL};
+
 static const cz_stage_part *const parts[] = {&cz_part_init,
                                              &cz_part_examples,
                                              &cz_part_distill,
@@ -165,5 +191,7 @@ const cz_stage_kind cz_stage_row_distill = {
                             "ensemble of a classify stage says of unlabelled texts.\n"),
     .parts = parts,
     .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_PREDICTIONS,
+    .results = results,
     .check = check,
-    .run = run};
+    .run = run,
+    .cost = cost};

@@ -199,6 +199,22 @@ static cz_status put_agreement(json_t *metrics, const cz_generation *g) {
   return cz_json_set_real(o, "kappa", a.kappa);
 }
 
+/* What the members took. A score file's numbers are of whole work, so these are the same bytes
+ * whoever did it and however often it was stopped. */
+static cz_status put_counts(json_t *metrics, const together *t) {
+  double steps = 0, trained = 0, scored = t->report->scored;
+  for (size_t m = 0; m < t->g->n; m++) {
+    const cz_member_scores *s = &t->g->scores[m];
+    steps += s->steps;
+    trained += s->trained_tokens;
+    scored += s->scored_tokens;
+  }
+  CZ_TRY(cz_json_set_int(metrics, "steps", (int64_t)steps));
+  CZ_TRY(cz_json_set_int(metrics, "input_tokens", (int64_t)trained));
+  CZ_TRY(cz_json_set_int(metrics, "target_tokens", 0));
+  return cz_json_set_int(metrics, "scored_tokens", (int64_t)scored);
+}
+
 static cz_status write_all(cz_stage_output *out, const together *t) {
   const cz_generation *g = t->g;
   json_t *members = json_array();
@@ -206,6 +222,7 @@ static cz_status write_all(cz_stage_output *out, const together *t) {
   CZ_TRY(cz_json_set(out->metrics, "members", members));
   for (size_t m = 0; m < g->n; m++)
     CZ_TRY(add_member(members, g->examples, &t->report->plans[m], &g->scores[m]));
+  CZ_TRY(put_counts(out->metrics, t));
   CZ_TRY(put_agreement(out->metrics, g));
   CZ_TRY(write_scores(t, out->folder));
   CZ_TRY(judge_ensemble(out, t));

@@ -9,9 +9,15 @@ void cz_cost_add(cz_cost *sum, const cz_cost *one) {
   sum->steps += one->steps;
   sum->tokens += one->tokens;
   sum->flop += one->flop;
+  sum->scored += one->scored;
+  sum->scoring_flop += one->scoring_flop;
   sum->seconds += one->seconds;
   sum->assumed_vocabulary |= one->assumed_vocabulary;
   sum->assumed_lengths |= one->assumed_lengths;
+  sum->assumed_texts |= one->assumed_texts;
+  sum->assumed_sizes |= one->assumed_sizes;
+  sum->assumed_model |= one->assumed_model;
+  sum->unknown_model |= one->unknown_model;
 }
 
 /** The maximum tokens of an example's inputs and targets in training: longer ones are cut. */

@@ -32,6 +32,10 @@ void cz_few_shot_close(cz_few_shot *f);
  *
  *     members     [{pattern, repetition, generation, zero_shot, accuracy, heldout_mlm_before,
  *                 heldout_mlm_after}]
+ *     steps, input_tokens, target_tokens, scored_tokens
+ *                 what all members took together, target_tokens 0: updates, tokens of the
+ *                 texts that were trained on, and of those that were only read; nothing twice
+ *                 that was done twice because of a kill or by several processes
  *     agreement   {best, worst, mean, deviation, pairs, kappa} of members on the test set
  *     NAME        of the ensemble: scores and simple programs as every task's, and accuracy,
  *                 macro_f1, ece, coverage, reliability, shares (few_shot/summary.h)
@@ -43,6 +47,7 @@ typedef struct cz_ensemble_report {
   int32_t generation;
   const cz_member_plan *plans;
   const double *offsets; /* [patterns of the file, C]; null: nothing calibrated */
+  double scored;         /* tokens that were scored for all members together */
 } cz_ensemble_report;
 
 CZ_MUST cz_status cz_ensemble_write(cz_stage_output *out, const cz_generation *g,

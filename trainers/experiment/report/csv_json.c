@@ -270,10 +270,11 @@ static cz_status remarks_json(json_t *list, const cz_comparison *t) {
 static json_t *cost_json(const cz_results *r, size_t row) {
   const cz_cost *c = &r->costs[row];
   const cz_row_text *t = &r->texts[row];
-  return json_pack("{s:s, s:f, s:f, s:f, s:I, s:o, s:o, s:o}", "row", r->plan.rows[row].name,
-                   "steps", c->steps, "tokens", c->tokens, "seconds", c->seconds, "seeds",
-                   (json_int_t)c->seeds, "text_tokens", cz_json_real(c->seeds ? t->tokens : NAN),
-                   "mean_inputs", cz_json_real(c->seeds ? t->inputs : NAN), "mean_targets",
+  return json_pack("{s:s, s:f, s:f, s:f, s:f, s:I, s:o, s:o, s:o}", "row", r->plan.rows[row].name,
+                   "steps", c->steps, "tokens", c->tokens, "scored_tokens", c->scored, "seconds",
+                   c->seconds, "seeds", (json_int_t)c->seeds, "text_tokens",
+                   cz_json_real(c->seeds ? t->tokens : NAN), "mean_inputs",
+                   cz_json_real(c->seeds ? t->inputs : NAN), "mean_targets",
                    cz_json_real(c->seeds ? t->targets : NAN));
 }
 

@@ -283,11 +283,14 @@ done:
 }
 
 static cz_status costs(cz_buf *out, const cz_results *r) {
-  CZ_TRY(cz_buf_addf(out, "<h2>What a seed cost</h2>\n<div class=\"wide\"><table>\n<thead><tr>"
-                          "<th>row</th><th>steps</th><th>million tokens read and written</th>"
-                          "<th>million tokens of text</th><th>mean inputs</th>"
-                          "<th>mean targets</th><th>seconds</th><th>seeds finished</th></tr>"
-                          "</thead>\n<tbody>\n"));
+  const bool scores = cz_results_scores_texts(r);
+  CZ_TRY(cz_buf_addf(out,
+                     "<h2>What a seed cost</h2>\n<div class=\"wide\"><table>\n<thead><tr>"
+                     "<th>row</th><th>steps</th><th>million tokens read and written</th>"
+                     "<th>million tokens of text</th><th>mean inputs</th>"
+                     "<th>mean targets</th><th>seconds</th><th>seeds finished</th>%s</tr>"
+                     "</thead>\n<tbody>\n",
+                     scores ? "<th>million tokens scored</th>" : ""));
   for (size_t row = 0; row < r->plan.n_rows; row++) {
     const cz_cost *c = &r->costs[row];
     const cz_row_text *t = &r->texts[row];
@@ -298,7 +301,11 @@ static cz_status costs(cz_buf *out, const cz_results *r) {
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
       CZ_TRY(cz_buf_addf(out, "<td>%s</td>",
                          cz_number_of(c->seeds ? numbers[i] : NAN, digits[i]).text));
-    CZ_TRY(cz_buf_addf(out, "<td>%zu</td></tr>\n", c->seeds));
+    CZ_TRY(cz_buf_addf(out, "<td>%zu</td>", c->seeds));
+    if (scores)
+      CZ_TRY(
+          cz_buf_addf(out, "<td>%s</td>", cz_number_of(c->seeds ? 1e-6 * c->scored : NAN, 2).text));
+    CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }
   return cz_buf_addf(out, "</tbody></table></div>\n");
 }

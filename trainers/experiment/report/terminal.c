@@ -178,7 +178,8 @@ done:
 }
 
 static cz_status print_costs(cz_buf *out, const cz_results *r, bool colours) {
-  cz_grid g = {.columns = 8};
+  const bool scores = cz_results_scores_texts(r);
+  cz_grid g = {.columns = scores ? 9 : 8};
   const char *const header[] = {"cost of one seed",
                                 "training steps",
                                 "million tokens read and written",
@@ -186,7 +187,8 @@ static cz_status print_costs(cz_buf *out, const cz_results *r, bool colours) {
                                 "mean inputs",
                                 "mean targets",
                                 "seconds",
-                                "seeds finished"};
+                                "seeds finished",
+                                "million tokens scored"};
   cz_status st = CZ_OK;
   for (size_t i = 0; i < g.columns; i++) CZ_GO(st, cz_grid_add(&g, "%s", header[i]), done);
   for (size_t row = 0; row < r->plan.n_rows; row++) {
@@ -200,6 +202,7 @@ static cz_status print_costs(cz_buf *out, const cz_results *r, bool colours) {
     CZ_GO(st, add_number(&g, c->seeds ? t->targets : NAN, 1), done);
     CZ_GO(st, add_number(&g, c->seeds ? c->seconds : NAN, 1), done);
     CZ_GO(st, cz_grid_add(&g, "%zu", c->seeds), done);
+    if (scores) CZ_GO(st, add_number(&g, c->seeds ? 1e-6 * c->scored : NAN, 2), done);
   }
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);

@@ -1,0 +1,256 @@
+#include "stages/few_shot_cost.h"
+#include "base/fs.h"
+#include "nn/hf.h"
+#include "training/flops.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The model whose name begins that of FOLDER, roberta-base of path/roberta-base-v2; the longest. */
+static const char *name_of(const char *folder) {
+  const char *names[256], *slash = folder ? strrchr(folder, '/') : NULL, *best = NULL,
+                          *last = slash ? slash + 1 : folder;
+  size_t n = cz_model_names(names, sizeof names / sizeof *names);
+  for (size_t i = 0; last && i < n; i++)
+    if (!strncmp(last, names[i], strlen(names[i])) && (!best || strlen(names[i]) > strlen(best)))
+      best = names[i];
+  return best;
+}
+
+/* The shape of the model that members start from: another stage's, the folder's, or the one that
+ * the folder's name says. */
+static cz_status find_model(cz_few_shot_cost *x) {
+  char path[4096];
+  const char *folder = x->f->init, *name = name_of(folder);
+  if (x->cost->model) return x->config = *x->cost->model, CZ_OK;
+  if (folder) CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
+  if (folder && cz_fs_exists(path)) return cz_hf_config_read(&x->config, path);
+  x->cost->unknown_model = !name;
+  x->cost->assumed_model = name != NULL;
+  return name ? cz_model_config_named(&x->config, name) : CZ_OK;
+}
+
+/* Whether all is there that the texts are read from and tokenised with. */
+static bool is_there(const cz_few_shot *f) {
+  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabeled, f->keys.test};
+  for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+    if (*paths[i] && !cz_fs_exists(paths[i])) return false;
+  return f->init && cz_fs_is_dir(f->init);
+}
+
+static cz_status open_examples(cz_few_shot_cost *x, const cz_recipe *recipe) {
+  cz_few_shot *f = x->f;
+  CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
+  CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
+  x->file = f->examples->file;
+  x->texts[CZ_COUNT_T] = (double)f->examples->t.n;
+  x->texts[CZ_COUNT_D] = (double)f->examples->d.n;
+  x->texts[CZ_COUNT_TEST] = (double)f->examples->test.n;
+  return CZ_OK;
+}
+
+/* Records of a file, or NaN where it or the pattern file that names its columns is not there. */
+static cz_status count_records(double *n, const cz_few_shot_cost *x, const char *path) {
+  size_t count;
+  *n = *path ? NAN : 0;
+  if (!*path || !x->own || !cz_fs_exists(path)) return CZ_OK;
+  CZ_TRY(cz_examples_count(&count, &x->f->keys, x->own, path));
+  *n = (double)count;
+  return CZ_OK;
+}
+
+/* N texts of those that there are, all where N is negative; what nothing tells is none. */
+static double at_most(cz_few_shot_cost *x, double n, double there) {
+  if (n < 0) n = there;
+  if (n > there) n = there; /* false where it is NaN */
+  if (isnan(n)) x->cost->assumed_sizes = true;
+  return isnan(n) ? 0 : n;
+}
+
+/* Sizes by the keys, no larger than the files that are there; repeated texts count. */
+static cz_status assume_sizes(cz_few_shot_cost *x) {
+  const cz_examples_keys *k = &x->f->keys;
+  double pool, rest, tests, wanted = (double)k->unlabelled;
+  x->cost->assumed_texts = true;
+  if (cz_fs_exists(k->pattern))
+    CZ_TRY(cz_patterns_open(&x->own, k->pattern, *k->labels ? k->labels : NULL));
+  x->file = x->own;
+  CZ_TRY(count_records(&pool, x, k->train));
+  CZ_TRY(count_records(&rest, x, k->unlabeled));
+  CZ_TRY(count_records(&tests, x, k->test));
+  x->texts[CZ_COUNT_T] = at_most(x, (double)k->labelled, pool);
+  x->texts[CZ_COUNT_TEST] = at_most(x, (double)k->tested, tests);
+  if (!*k->unlabeled) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
+  if (wanted > 0 && k->unlabelled_draw == CZ_UNLABELLED_PER_LABEL)
+    wanted = x->file ? wanted * (double)x->file->n_labels : NAN;
+  x->texts[CZ_COUNT_D] = at_most(x, wanted, rest);
+  return CZ_OK;
+}
+
+/** Finds out what the stage of F, which is bound, will read, and with which model. What is assumed
+ * is noted in COST. Close with cz_few_shot_cost_close, also after a failure. */
+cz_status cz_few_shot_cost_open(cz_few_shot_cost *x, cz_cost *cost, cz_few_shot *f,
+                                const cz_recipe *recipe) {
+  *x = (cz_few_shot_cost){.cost = cost, .f = f};
+  CZ_TRY(find_model(x));
+  return is_there(f) ? open_examples(x, recipe) : assume_sizes(x);
+}
+
+/** Frees what X holds, the examples of its stage with it. */
+void cz_few_shot_cost_close(cz_few_shot_cost *x) {
+  if (x->f) cz_few_shot_close(x->f);
+  cz_patterns_close(&x->own);
+}
+
+/* TEXTS texts of N tokens; the head of MASKED ones reads those that masked LM asks for, at most, as
+ * some tokens are exempt. */
+static void add_texts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
+                      bool masked) {
+  const double predicted = masked ? 0.15 : 0;
+  const cz_step_shape shape = {
+      .segments = texts, .inputs = n * (1 - predicted), .targets = n * predicted};
+  r->texts += texts;
+  r->tokens += texts * n;
+  r->flop += x->cost->unknown_model ? 0 : cz_flops_forward(&x->config, &shape);
+}
+
+/* Label words of K tokens under PATTERN; without their tokenizer each has one for every mask. */
+static double words_of(const cz_few_shot_cost *x, int32_t pattern, int32_t k) {
+  const cz_pattern *p = &x->file->patterns[pattern];
+  double n = 0;
+  for (size_t c = 0; !x->f->examples && c < x->file->n_labels && k == p->masks; c++)
+    n += (double)p->words[c].n;
+  if (!x->f->examples) return n;
+  const cz_prompt *prompt = &x->f->examples->prompts->items[pattern];
+  for (size_t w = 0; w < x->file->n_labels * prompt->n_words; w++) {
+    int32_t tokens = 0;
+    while (tokens < p->masks && prompt->words[w * (size_t)p->masks + (size_t)tokens] >= 0) tokens++;
+    n += tokens == k;
+  }
+  return n;
+}
+
+/* TEXTS texts of N tokens under PATTERN. With several masks each is read with as many as a word has
+ * tokens, once for all words, and again for each word and token behind the first
+ * (few_shot/answers.h). */
+static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
+                        int32_t pattern, bool masked) {
+  const int32_t masks = pattern < 0 || !x->file ? 1 : x->file->patterns[pattern].masks;
+  const double before = r->texts;
+  if (masks == 1) add_texts(r, x, texts, n, masked);
+  for (int32_t k = 1; k <= masks && masks > 1; k++) {
+    const double words = words_of(x, pattern, k), again = x->parallel ? 0 : (k - 1) * words;
+    if (words > 0) add_texts(r, x, texts * (1 + again), n - (masks - k), masked);
+  }
+  r->texts = before + texts;
+}
+
+/* N texts of SET, spread over it, under PATTERN or, for -1, as they stand. SET null: nothing is
+ * known of them but how many. */
+static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_text_set *set,
+                           double n, int32_t pattern, bool masked) {
+  cz_prompt_input input = {0};
+  cz_status st = CZ_OK;
+  *out = (cz_reading){0};
+  if (!set) return add_prompts(out, x, n, (double)x->f->keys.max_length, pattern, masked), CZ_OK;
+  const cz_prompts *p = x->f->examples->prompts;
+  const cz_prompt *prompt = pattern < 0 ? &p->plain : &p->items[pattern];
+  const size_t wanted = (size_t)n;
+  for (size_t i = 0; i < wanted; i++) {
+    CZ_GO(st, cz_prompt_apply(&input, p, prompt, set->texts, i * set->n / wanted), done);
+    add_prompts(out, x, 1, (double)input.encoding.n, pattern, masked);
+  }
+done:
+  cz_prompt_input_free(&input);
+  return st;
+}
+
+/** Reads all texts of SET under PATTERN or, for -1, as they stand; MASKED: for masked LM. */
+cz_status cz_few_shot_cost_read(cz_reading *out, const cz_few_shot_cost *x, cz_counted_set set,
+                                int32_t pattern, bool masked) {
+  const cz_examples *e = x->f->examples;
+  const cz_text_set *const sets[] = {e ? &e->t : NULL, e ? &e->d : NULL, e ? &e->test : NULL};
+  return read_some(out, x, sets[set], x->texts[set], pattern, masked);
+}
+
+/** Adds that TEXTS are scored so many TIMES. */
+void cz_few_shot_cost_score(const cz_few_shot_cost *x, const cz_reading *texts, double times) {
+  x->cost->scored += times * texts->tokens;
+  x->cost->scoring_flop += times * texts->flop;
+}
+
+/** Adds to LABELLED, a reading of T, what a member of iPET gets from D besides: as the stage FROM
+ * says where it is a folder, else by the plan; D is the limit. */
+cz_status cz_few_shot_cost_generation(cz_reading *labelled, const cz_few_shot_cost *x,
+                                      const cz_reading *d, const char *from, const cz_ipet *ipet) {
+  int32_t generation = x->cost->generation > 0 ? x->cost->generation : 1;
+  if (cz_fs_is_dir(from)) {
+    cz_member_plan *plans;
+    size_t n;
+    const cz_status st = cz_generation_noted(from, &generation, &plans, &n);
+    free(plans);
+    CZ_TRY(st);
+    generation++;
+  }
+  const double t = labelled->texts, size = (double)cz_ipet_size(ipet, (int64_t)t, generation),
+               added = fmin(size - t, d->texts), part = added / fmax(d->texts, 1);
+  labelled->texts += added;
+  labelled->tokens += part * d->tokens;
+  labelled->flop += part * d->flop;
+  return CZ_OK;
+}
+
+/** Adds what is scored to find the offsets of a pattern by KIND. */
+cz_status cz_few_shot_cost_offsets(const cz_few_shot_cost *x, cz_calibrate kind, int32_t pattern) {
+  const cz_examples *e = x->f->examples;
+  cz_text_set set = {0};
+  cz_reading texts = {0};
+  cz_status st = CZ_OK;
+  size_t n = 0;
+  while (cz_content_free_texts[n]) n++;
+  if (kind == CZ_CALIBRATE_UNLABELED_MEAN)
+    st = cz_few_shot_cost_read(&texts, x, CZ_COUNT_D, pattern, false);
+  if (kind == CZ_CALIBRATE_CONTENT_FREE) {
+    if (e) st = cz_examples_without_content(&set, e, cz_content_free_texts);
+    if (st == CZ_OK) st = read_some(&texts, x, e ? &set : NULL, (double)n, pattern, false);
+  }
+  if (st == CZ_OK) cz_few_shot_cost_score(x, &texts, 1);
+  cz_prompt_texts_destroy(&set.texts);
+  return st;
+}
+
+/** Adds the masked-LM loss of N texts of the test set, before and after the training of MODELS. */
+cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double models) {
+  const cz_examples *e = x->f->examples;
+  cz_reading texts;
+  CZ_TRY(read_some(&texts, x, e ? &e->test : NULL, fmin(n, x->texts[CZ_COUNT_TEST]), -1, true));
+  cz_few_shot_cost_score(x, &texts, 2 * models);
+  return CZ_OK;
+}
+
+/* Texts of a step, of LABELLED in an epoch: where epochs leave a shard short, as many as the
+ * shards of an epoch have in the mean. */
+static double texts_of_step(const cz_batch_plan *b, double labelled, double unlabelled_a_step) {
+  const double each = (double)b->examples / (double)b->shards;
+  if (b->ends != CZ_ENDS_SHORT || unlabelled_a_step > 0 || labelled <= 0)
+    return (double)b->examples - unlabelled_a_step;
+  return (double)b->shards * labelled / ceil(labelled / each);
+}
+
+/** Adds the training of so many MODELS, each on LABELLED and, with UNLABELLED_A_STEP above 0, so
+ * many texts of UNLABELLED a step. Texts are drawn in whole epochs, so that a step has mean ones.
+ */
+void cz_few_shot_cost_train(const cz_few_shot_cost *x, double models, const cz_reading *labelled,
+                            const cz_reading *unlabelled, double unlabelled_a_step) {
+  const cz_loop_job *job = &x->f->job;
+  const double steps = models * (double)job->train.steps, b = unlabelled_a_step,
+               a = texts_of_step(&job->batch, labelled->texts, b), of_a = fmax(labelled->texts, 1),
+               of_b = fmax(unlabelled->texts, 1);
+  x->cost->steps += steps;
+  x->cost->tokens += steps * a * labelled->tokens / of_a + steps * b * unlabelled->tokens / of_b;
+  /* forward, and twice as much backward */
+  x->cost->flop += 3 * steps * (a * labelled->flop / of_a + b * unlabelled->flop / of_b);
+  x->cost->segments = a + b;
+  x->cost->inputs = x->cost->tokens / x->cost->steps / (a + b);
+}
