@@ -7,9 +7,15 @@ all orders in which their masks can be filled in, by Hugging Face's BERT in floa
 OUT, tests/fixtures/pet, has the model and test.tsv of make_pet_fixture.py. Written from docs/pet.md
 3.3: texts and answers go through the model one at a time. Needs torch, transformers, tokenizers."""
 
+import argparse
 import json
 import pathlib
-import sys
+
+arguments = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
+arguments.add_argument("out", nargs="?", default="tests/fixtures/pet", metavar="OUT")
+arguments = arguments.parse_args()  # before packages that may be missing
 
 import hf_float64  # noqa: F401: patches transformers
 import tokenizers
@@ -68,7 +74,7 @@ def pattern_file():
 
 
 def main():
-    out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "tests/fixtures/pet")
+    out = pathlib.Path(arguments.out)
     tokenizer = tokenizers.Tokenizer.from_file(str(out / "model" / "tokenizer.json"))
     kind = Kind(tokenizer, "[MASK]", False, [2, 3, 3], 1)
     model = transformers.BertForMaskedLM.from_pretrained(out / "model").double().eval()

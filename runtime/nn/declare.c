@@ -26,8 +26,8 @@ typedef enum extent {
 
 typedef struct slot_row {
   const char *name;
+  size_t at; /* of the pointer, in the cz_model, cz_stack or cz_block that scope says */
   scope scope;
-  size_t at; /* of the pointer, in cz_model, cz_stack or cz_block */
   extent rows, columns;
   unsigned when;  /* besides what the map says */
   bool required;  /* where its conditions hold */
@@ -38,18 +38,18 @@ typedef struct slot_row {
 #define STACK(m)    offsetof(cz_stack, m)
 #define IN_BLOCK(m) offsetof(cz_block, m)
 #define LINEAR(SLOT, member, out, in, conditions)                                                  \
-  [CZ_SLOT_##SLOT] = {#member, BLOCK, IN_BLOCK(member.weight), out, in, conditions, true},         \
+  [CZ_SLOT_##SLOT] = {#member, IN_BLOCK(member.weight), BLOCK, out, in, conditions, true},         \
   [CZ_SLOT_##SLOT##                                                                                \
-      _BIAS] = {#member ".bias", BLOCK, IN_BLOCK(member.bias), out, NONE, conditions, false}
+      _BIAS] = {#member ".bias", IN_BLOCK(member.bias), BLOCK, out, NONE, conditions, false}
 #define NORM(SLOT, member, conditions)                                                             \
-  [CZ_SLOT_##SLOT] = {#member, BLOCK, IN_BLOCK(member.gain), WIDTH_D, NONE, conditions, true},     \
+  [CZ_SLOT_##SLOT] = {#member, IN_BLOCK(member.gain), BLOCK, WIDTH_D, NONE, conditions, true},     \
   [CZ_SLOT_##SLOT##                                                                                \
-      _BIAS] = {#member ".bias", BLOCK, IN_BLOCK(member.bias), WIDTH_D, NONE, conditions, false}
+      _BIAS] = {#member ".bias", IN_BLOCK(member.bias), BLOCK, WIDTH_D, NONE, conditions, false}
 
 #define HEAD(SLOT, member, out, in, heads)                                                         \
-  [CZ_SLOT_##SLOT] = {#member, MODEL_END, MODEL(member), out, in, 0, true, heads}
+  [CZ_SLOT_##SLOT] = {#member, MODEL(member), MODEL_END, out, in, 0, true, heads}
 #define HEAD_BIAS(SLOT, member, out, heads)                                                        \
-  [CZ_SLOT_##SLOT] = {#member, MODEL_END, MODEL(member), out, NONE, 0, false, heads}
+  [CZ_SLOT_##SLOT] = {#member, MODEL(member), MODEL_END, out, NONE, 0, false, heads}
 
 enum {
   CAUSAL = CZ_HEAD_BIT(CZ_HEAD_CAUSAL_LM),
@@ -59,23 +59,23 @@ enum {
 };
 
 static const slot_row slots[CZ_SLOTS] = {
-    [CZ_SLOT_EMBEDDING] = {"embedding", MODEL_BEGIN, MODEL(embedding), ROWS_V, WIDTH_E, 0, true},
-    [CZ_SLOT_POSITIONS] = {"positions", STACK_BEGIN, STACK(positions), ROWS_P, WIDTH_E, 0, false},
-    [CZ_SLOT_TYPES] = {"types", STACK_BEGIN, STACK(types), ROWS_TYPES, WIDTH_E, 0, false},
-    [CZ_SLOT_EMBEDDING_NORM] = {"embedding norm", STACK_BEGIN, STACK(embedding_norm.gain), WIDTH_E,
+    [CZ_SLOT_EMBEDDING] = {"embedding", MODEL(embedding), MODEL_BEGIN, ROWS_V, WIDTH_E, 0, true},
+    [CZ_SLOT_POSITIONS] = {"positions", STACK(positions), STACK_BEGIN, ROWS_P, WIDTH_E, 0, false},
+    [CZ_SLOT_TYPES] = {"types", STACK(types), STACK_BEGIN, ROWS_TYPES, WIDTH_E, 0, false},
+    [CZ_SLOT_EMBEDDING_NORM] = {"embedding norm", STACK(embedding_norm.gain), STACK_BEGIN, WIDTH_E,
                                 NONE, 0, false},
-    [CZ_SLOT_EMBEDDING_NORM_BIAS] = {"embedding norm.bias", STACK_BEGIN, STACK(embedding_norm.bias),
+    [CZ_SLOT_EMBEDDING_NORM_BIAS] = {"embedding norm.bias", STACK(embedding_norm.bias), STACK_BEGIN,
                                      WIDTH_E, NONE, 0, false},
-    [CZ_SLOT_EMBEDDING_MAP] = {"embedding map", STACK_BEGIN, STACK(embedding_map.weight), WIDTH_D,
+    [CZ_SLOT_EMBEDDING_MAP] = {"embedding map", STACK(embedding_map.weight), STACK_BEGIN, WIDTH_D,
                                WIDTH_E, 0, false},
-    [CZ_SLOT_EMBEDDING_MAP_BIAS] = {"embedding map.bias", STACK_BEGIN, STACK(embedding_map.bias),
+    [CZ_SLOT_EMBEDDING_MAP_BIAS] = {"embedding map.bias", STACK(embedding_map.bias), STACK_BEGIN,
                                     WIDTH_D, NONE, 0, false},
     LINEAR(SELF_Q, self.q, WIDTH_HK, WIDTH_D, 0),
     LINEAR(SELF_K, self.k, WIDTH_HK, WIDTH_D, 0),
     LINEAR(SELF_V, self.v, WIDTH_HK, WIDTH_D, 0),
     LINEAR(SELF_O, self.o, WIDTH_D, WIDTH_HK, 0),
     NORM(SELF_NORM, self.norm, 0),
-    [CZ_SLOT_POSITION_BIAS] = {"position bias", FIRST_BLOCK, STACK(position_bias), ROWS_N, WIDTH_H,
+    [CZ_SLOT_POSITION_BIAS] = {"position bias", STACK(position_bias), FIRST_BLOCK, ROWS_N, WIDTH_H,
                                0, false},
     LINEAR(CROSS_Q, cross.q, WIDTH_HK, WIDTH_D, CZ_WHEN_CROSS),
     LINEAR(CROSS_K, cross.k, WIDTH_HK, WIDTH_D, CZ_WHEN_CROSS),
@@ -86,18 +86,18 @@ static const slot_row slots[CZ_SLOTS] = {
     LINEAR(GATE, ffn.gate, WIDTH_F, WIDTH_D, CZ_WHEN_GATED),
     LINEAR(WO, ffn.wo, WIDTH_D, WIDTH_F, 0),
     NORM(FFN_NORM, ffn.norm, 0),
-    [CZ_SLOT_FINAL_NORM] = {"final norm", STACK_END, STACK(final_norm.gain), WIDTH_D, NONE, 0,
+    [CZ_SLOT_FINAL_NORM] = {"final norm", STACK(final_norm.gain), STACK_END, WIDTH_D, NONE, 0,
                             false},
-    [CZ_SLOT_FINAL_NORM_BIAS] = {"final norm.bias", STACK_END, STACK(final_norm.bias), WIDTH_D,
+    [CZ_SLOT_FINAL_NORM_BIAS] = {"final norm.bias", STACK(final_norm.bias), STACK_END, WIDTH_D,
                                  NONE, 0, false},
-    [CZ_SLOT_HEAD] = {"head", MODEL_END, MODEL(head), ROWS_V, WIDTH_E, CZ_WHEN_UNTIED, true,
+    [CZ_SLOT_HEAD] = {"head", MODEL(head), MODEL_END, ROWS_V, WIDTH_E, CZ_WHEN_UNTIED, true,
                       CAUSAL | MASKED},
     HEAD(LM_DENSE, heads.lm_dense.weight, WIDTH_E, WIDTH_D, MASKED),
     HEAD_BIAS(LM_DENSE_BIAS, heads.lm_dense.bias, WIDTH_E, MASKED),
     HEAD(LM_NORM, heads.lm_norm.gain, WIDTH_E, NONE, MASKED),
     HEAD_BIAS(LM_NORM_BIAS, heads.lm_norm.bias, WIDTH_E, MASKED),
     HEAD_BIAS(LM_BIAS, heads.lm_bias, ROWS_V, MASKED),
-    [CZ_SLOT_POOLER] = {"pooler", MODEL_END, MODEL(heads.pooler.weight), WIDTH_D, WIDTH_D, 0, false,
+    [CZ_SLOT_POOLER] = {"pooler", MODEL(heads.pooler.weight), MODEL_END, WIDTH_D, WIDTH_D, 0, false,
                         SENTENCES | CLASSES},
     HEAD_BIAS(POOLER_BIAS, heads.pooler.bias, WIDTH_D, SENTENCES | CLASSES),
     HEAD(NEXT_SENTENCE, heads.next_sentence.weight, ROWS_TWO, WIDTH_D, SENTENCES),
@@ -153,8 +153,9 @@ static bool holds(const place *p, unsigned when, const slot_row *slot) {
 /* The group of blocks that block I belongs to, by Hugging Face's arithmetic, and its place K in
  * it: layer after layer runs all blocks of its group. */
 static int64_t group_of(const cz_model_config *c, int64_t i, int64_t *k) {
+  const int64_t layer = i / c->n_inner;
   *k = i % c->n_inner;
-  return (int64_t)((double)(i / c->n_inner) / ((double)c->n_layers / (double)c->n_groups));
+  return (int64_t)((double)layer / ((double)c->n_layers / (double)c->n_groups));
 }
 
 /* The number of the first block that is the same as block I. */
