@@ -41,23 +41,9 @@ static const cz_config_key keys[] = {
     {.key = "embedding_size", .fact = CZ_FACT_D_EMBEDDING},
     {.key = "num_hidden_groups", .fact = CZ_FACT_N_GROUPS},
     {.key = "inner_group_num", .fact = CZ_FACT_N_INNER},
-    {.key = "hidden_size", .fact = CZ_FACT_D_MODEL, .missing = CZ_MISSING_ERROR},
-    {.key = "num_hidden_layers", .fact = CZ_FACT_N_LAYERS, .missing = CZ_MISSING_ERROR},
-    {.key = "num_attention_heads", .fact = CZ_FACT_N_HEADS, .missing = CZ_MISSING_ERROR},
-    {.key = "intermediate_size", .fact = CZ_FACT_D_FF, .missing = CZ_MISSING_ERROR},
-    {.key = "hidden_act", .fact = CZ_FACT_ACTIVATION},
-    {.key = "hidden_dropout_prob", .fact = CZ_FACT_DROPOUT},
-    {.key = "attention_probs_dropout_prob", .fact = CZ_FACT_ATTENTION_DROPOUT},
+    CZ_BERT_SIZE_KEYS,
     {.key = "classifier_dropout_prob", .fact = CZ_FACT_CLASSIFIER_DROPOUT},
-    {.key = "max_position_embeddings", .fact = CZ_FACT_N_POSITIONS},
-    {.key = "type_vocab_size", .fact = CZ_FACT_N_TYPES},
-    {.key = "layer_norm_eps", .fact = CZ_FACT_NORM_EPS},
-    {.key = "initializer_range", .fact = CZ_FACT_INIT_FACTOR},
-    {.key = "tie_word_embeddings", .fact = CZ_FACT_TIED, .missing = CZ_MISSING_TRUE},
-    {.key = "pad_token_id", .fact = CZ_FACT_PAD_ID},
-    {.key = "eos_token_id", .fact = CZ_FACT_EOS_ID},
-    {.key = "bos_token_id", .fact = CZ_FACT_BOS_ID},
-    {.key = NULL}};
+    CZ_BERT_OTHER_KEYS};
 
 static const char *const ignored[] = {"down_scale_factor", "gap_size", "net_structure_type",
                                       "num_memory_blocks", NULL};
@@ -65,14 +51,7 @@ static const char *const ignored[] = {"down_scale_factor", "gap_size", "net_stru
 static const cz_config_must musts[] = {CZ_ENCODER_MUSTS};
 
 /* Without the key: the first. */
-static const cz_projection projections[] = {{"gelu_new", CZ_ACTIVATION_GELU_TANH, false},
-                                            {"gelu", CZ_ACTIVATION_GELU, false},
-                                            {"relu", CZ_ACTIVATION_RELU, false},
-                                            {"tanh", CZ_ACTIVATION_TANH, false},
-                                            {"gelu_python", CZ_ACTIVATION_GELU, false},
-                                            {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
-                                            {"gelu_fast", CZ_ACTIVATION_GELU_TANH, false},
-                                            {.name = NULL}};
+static const cz_projection projections[] = {CZ_GELU_NEW, CZ_GELU, CZ_OTHER_ACTIVATIONS};
 
 /* Lan et al. 2020, table 1; nano is this project's. */
 static const cz_model_size sizes[] = {

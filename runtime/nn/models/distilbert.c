@@ -56,14 +56,7 @@ static const char *const ignored[] = {"qa_dropout", "tie_weights_", "sinusoidal_
 
 static const cz_config_must musts[] = {CZ_ENCODER_MUSTS};
 
-static const cz_projection projections[] = {{"gelu", CZ_ACTIVATION_GELU, false},
-                                            {"gelu_new", CZ_ACTIVATION_GELU_TANH, false},
-                                            {"relu", CZ_ACTIVATION_RELU, false},
-                                            {"tanh", CZ_ACTIVATION_TANH, false},
-                                            {"gelu_python", CZ_ACTIVATION_GELU, false},
-                                            {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
-                                            {"gelu_fast", CZ_ACTIVATION_GELU_TANH, false},
-                                            {.name = NULL}};
+static const cz_projection projections[] = {CZ_GELU, CZ_GELU_NEW, CZ_OTHER_ACTIVATIONS};
 
 /* Sanh et al. 2019, section 3; nano is this project's. */
 static const cz_model_size sizes[] = {

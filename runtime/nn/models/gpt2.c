@@ -82,14 +82,7 @@ static const cz_config_must musts[] = {{.key = "scale_attn_weights", .truth = tr
                                        {.key = NULL}};
 
 /* Without the key: the first. */
-static const cz_projection projections[] = {{"gelu_new", CZ_ACTIVATION_GELU_TANH, false},
-                                            {"gelu", CZ_ACTIVATION_GELU, false},
-                                            {"relu", CZ_ACTIVATION_RELU, false},
-                                            {"tanh", CZ_ACTIVATION_TANH, false},
-                                            {"gelu_python", CZ_ACTIVATION_GELU, false},
-                                            {"gelu_pytorch_tanh", CZ_ACTIVATION_GELU_TANH, false},
-                                            {"gelu_fast", CZ_ACTIVATION_GELU_TANH, false},
-                                            {.name = NULL}};
+static const cz_projection projections[] = {CZ_GELU_NEW, CZ_GELU, CZ_OTHER_ACTIVATIONS};
 
 /* Radford et al. 2019, table 2; distil is DistilGPT-2, nano and mini are this project's. */
 static const cz_model_size sizes[] = {
