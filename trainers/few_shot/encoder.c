@@ -1,9 +1,8 @@
 #include "few_shot/encoder.h"
 #include "base/fs.h"
-#include "base/stop.h"
-#include "data/batch.h"
 #include "ensemble/logistic.h"
 #include "few_shot/prepare.h"
+#include "few_shot/runs.h"
 #include "few_shot/scores_file.h"
 #include "nn/hf.h"
 #include "training/feed.h"
@@ -18,6 +17,7 @@ typedef struct encoding {
   double *room; /* [tokens of a run, D] */
   int64_t width, tokens;
   double encoded; /* tokens of all texts */
+  float *vectors; /* [texts, D] of those under way */
 } encoding;
 
 static cz_status open_net(encoding *x) {
@@ -51,45 +51,18 @@ static void put_direction(float *to, const double *x, int64_t n) {
   for (int64_t d = 0; d < n; d++) to[d] = (float)(x[d] / length);
 }
 
-static cz_status encode_shard(encoding *x, float *vectors, const cz_shard *s) {
+static cz_status encode_shard(void *self, const cz_shard *s) {
+  encoding *x = self;
   const cz_graph_run_options run = {0};
   cz_net_head_feed head;
   cz_feed feed;
-  if (!s->segments) return CZ_OK;
   cz_feed_heads(&feed, &head, &x->net->options, s, 1, 1);
   CZ_TRY(cz_net_feed(x->net, &feed));
   CZ_TRY(cz_graph_forward(x->net->graph, &run));
   CZ_TRY(cz_graph_read(x->net->graph, x->room, x->net->heads[0].sentences, s->segments * x->width));
   for (int64_t b = 0; b < s->segments; b++)
-    put_direction(vectors + s->numbers[b] * x->width, x->room + b * x->width, x->width);
+    put_direction(x->vectors + s->numbers[b] * x->width, x->room + b * x->width, x->width);
   return CZ_OK;
-}
-
-static cz_status encode_prepared(encoding *x, float *vectors, const cz_prepared *inputs) {
-  const cz_batch_plan plan = {.layout = CZ_LAYOUT_TOKENS,
-                              .input_tokens = x->tokens,
-                              .max_inputs = (int64_t)x->o->examples->prompts->max_length,
-                              .shards = 1,
-                              .window = 1,
-                              .on_long = CZ_LONG_REFUSE,
-                              .passes = 1};
-  const cz_prepared_use use = {.order = CZ_ORDER_LENGTH};
-  cz_source source = {0};
-  cz_batches *batches = NULL;
-  const cz_batch *batch;
-  cz_status st;
-  CZ_GO(st, cz_source_prepared(&source, inputs, &use), done);
-  CZ_GO(st, cz_batches_open(&batches, &source, &plan, NULL), done);
-  for (;;) {
-    CZ_GO(st, cz_stop_check("sentence encoder"), done);
-    CZ_GO(st, cz_batches_next(batches, &batch), done);
-    if (!batch) break;
-    CZ_GO(st, encode_shard(x, vectors, &batch->shards[0]), done);
-  }
-done:
-  cz_batches_close(&batches);
-  cz_source_destroy(&source);
-  return st;
 }
 
 /* *VECTORS [n, D] of SET's texts as they stand; the caller frees them. */
@@ -97,13 +70,19 @@ static cz_status encode(encoding *x, float **vectors, const cz_text_set *set) {
   const cz_examples *e = x->o->examples;
   cz_preparer p = {
       .prompts = e->prompts, .prompt = &e->prompts->plain, .config = &x->model->config};
+  const cz_runs runs = {.what = "sentence encoder",
+                        .tokens = x->tokens,
+                        .longest = (int64_t)e->prompts->max_length,
+                        .self = x,
+                        .run = encode_shard};
   cz_prepared inputs = {0};
   cz_status st;
   *vectors = NULL;
   if (!set->n) return CZ_OK;
   CZ_GO(st, cz_alloc(vectors, set->n * (size_t)x->width, sizeof **vectors), done);
   CZ_GO(st, cz_prepare_set(&p, &inputs, set), done);
-  st = encode_prepared(x, *vectors, &inputs);
+  x->vectors = *vectors;
+  st = cz_runs_over(&runs, &inputs);
   x->encoded += (double)inputs.inputs.all.len;
 done:
   cz_prepared_free(&inputs);

@@ -1,6 +1,5 @@
 #include "few_shot/scorer.h"
-#include "base/stop.h"
-#include "data/batch.h"
+#include "few_shot/runs.h"
 #include "training/feed.h"
 
 #include <math.h>
@@ -9,7 +8,8 @@
 struct cz_scorer {
   cz_net *net;
   cz_scorer_options options;
-  double *room; /* [rows of a run, C] */
+  double *room;  /* [rows of a run, C] */
+  float *scores; /* [n, C] of the texts under way */
 };
 
 static cz_net_options net_options(const cz_scorer_options *o) {
@@ -51,12 +51,12 @@ cz_status cz_scorer_words(cz_scorer *s, const int32_t *words) {
 }
 
 /* Scores of the shard's texts, each to its number's row. */
-static cz_status score_shard(cz_scorer *s, float *scores, const cz_shard *shard) {
+static cz_status score_shard(void *self, const cz_shard *shard) {
+  cz_scorer *s = self;
   const cz_graph_run_options run = {0};
   const int64_t C = s->options.classes;
   cz_net_head_feed head;
   cz_feed feed;
-  if (!shard->segments) return CZ_OK;
   CZ_CHECK(shard->n_class_rows == shard->segments); /* one row a text */
   cz_feed_heads(&feed, &head, &s->net->options, shard, 1, 1);
   CZ_TRY(cz_net_feed(s->net, &feed));
@@ -68,7 +68,7 @@ static cz_status score_shard(cz_scorer *s, float *scores, const cz_shard *shard)
       if (!isfinite(x))
         return CZ_FAIL(CZ_ENUMERIC, "the score of text %lld for class %lld is %g, not finite",
                        (long long)shard->numbers[b], (long long)c, x);
-      scores[shard->numbers[b] * C + c] = (float)x;
+      s->scores[shard->numbers[b] * C + c] = (float)x;
     }
   return CZ_OK;
 }
@@ -76,31 +76,13 @@ static cz_status score_shard(cz_scorer *s, float *scores, const cz_shard *shard)
 /** SCORES [n, C]: those of SET's texts, in its order. Inputs are computed longest first, as many as
  * fit into a run. CZ_ENUMERIC for a score that is not finite, CZ_EINTERRUPT after a signal. */
 cz_status cz_scorer_run(cz_scorer *s, float *scores, const cz_prepared *set) {
-  const cz_batch_plan plan = {.layout = CZ_LAYOUT_TOKENS,
-                              .input_tokens = s->options.batch_tokens,
-                              .max_inputs = s->options.max_length,
-                              .shards = 1,
-                              .window = 1,
-                              .on_long = CZ_LONG_REFUSE,
-                              .passes = 1};
-  const cz_prepared_use use = {.order = CZ_ORDER_LENGTH};
-  cz_source source = {0};
-  cz_batches *batches = NULL;
-  const cz_batch *batch;
-  cz_status st = CZ_OK;
-  if (!set->count) return CZ_OK;
-  CZ_GO(st, cz_source_prepared(&source, set, &use), done);
-  CZ_GO(st, cz_batches_open(&batches, &source, &plan, NULL), done);
-  for (;;) {
-    CZ_GO(st, cz_stop_check("scoring"), done);
-    CZ_GO(st, cz_batches_next(batches, &batch), done);
-    if (!batch) break;
-    CZ_GO(st, score_shard(s, scores, &batch->shards[0]), done);
-  }
-done:
-  cz_batches_close(&batches);
-  cz_source_destroy(&source);
-  return st;
+  const cz_runs runs = {.what = "scoring",
+                        .tokens = s->options.batch_tokens,
+                        .longest = s->options.max_length,
+                        .self = s,
+                        .run = score_shard};
+  s->scores = scores;
+  return set->count ? cz_runs_over(&runs, set) : CZ_OK;
 }
 
 /** The net that scores. Borrowed. */
