@@ -139,7 +139,7 @@ static cz_status run_table(const normalizer *b, cz__work *w, bool *done) {
 
 /** The normalizer. */
 cz_status cz__bert_normalizer_run(const void *data, cz__work *w) {
-  bool done;
+  bool done = false;
   CZ_TRY(run_table(data, w, &done));
   return done ? CZ_OK : run_steps(data, w);
 }
