@@ -1,0 +1,142 @@
+/* The section `classify` of a stage, and what its keys ask for. */
+#include "stages/classify.h"
+#include "base/number.h"
+#include "ensemble/calibrate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const cz__strategy_names[] = {"tuning_free", "pet", "finetune", "sentence_encoder",
+                                          NULL};
+
+static const cz_key_spec section_keys[] = {
+    CZ_KEY(cz__classify_keys, strategy, ENUM, .fallback = "pet", .choices = cz__strategy_names,
+           .help = "prompts on the model as it is, prompts on a model tuned under each (PET), the "
+                   "classification head without a prompt, or logistic regression on the vectors of "
+                   "a frozen encoder"),
+    CZ_KEY(cz__classify_keys, patterns, TEXT, .fallback = "",
+           .help = "numbers of the pattern file's patterns, comma-separated, from 0; empty: all"),
+    CZ_KEY(cz__classify_keys, repetitions, INT, .fallback = "3", .min = 1, .max = 1000,
+           .help = "models for each pattern, or in all without one"),
+    CZ_KEY(cz__classify_keys, from, TEXT, .fallback = "",
+           .help = "iPET: the stage of the generation before, `$STAGE`; its members label texts "
+                   "of D for these"),
+    CZ_KEY(cz__classify_keys, lm, REAL, .fallback = "0", .min = 0, .max = 0.999,
+           .help = "alpha: the loss is (1 - alpha) times that of the labels and alpha times masked "
+                   "language modelling of D under the pattern"),
+    CZ_KEY(cz__classify_keys, lm_examples, INT, .fallback = "12", .min = 1, .max = 1 << 20,
+           .unit = "texts", .help = "of batch.examples those of D, with lm above 0"),
+    CZ_KEY(cz__classify_keys, weights, ENUM, .fallback = "weighted", .choices = cz_weighting_names,
+           .help = "members count alike, or as the accuracy of their pattern on T before training"),
+    CZ_KEY(cz__classify_keys, calibrate, ENUM, .fallback = "none", .choices = cz_calibrate_names,
+           .help = "subtract from each label's score its mean over D, or what texts without "
+                   "content get, both of the untrained model: of tuning_free's scores beside the "
+                   "raw ones, and of those that members are weighed by"),
+    CZ_KEY(cz__classify_keys, calibrated_start, BOOL, .fallback = "false",
+           .help = "models start, and tuning_free scores, with the label words' biases less what "
+                   "calibrate subtracts"),
+    CZ_KEY(cz__classify_keys, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
+           .help = "where paper and published code disagree (docs/pet.md 5)"),
+    CZ_KEY(cz__classify_keys, decoding, ENUM, .fallback = "confident_first",
+           .choices = cz_fill_order_names,
+           .help = "patterns with several masks: the order in which the tokens of an answer are "
+                   "filled in when it is scored"),
+    CZ_KEY(cz__classify_keys, scale, REAL, .fallback = "5", .min = 1.01, .max = 1000,
+           .help = "iPET: each generation's sets are so many times larger"),
+    CZ_KEY(cz__classify_keys, share, REAL, .fallback = "0.25", .min = 1e-6, .max = 1,
+           .help = "iPET: the part of the other members that label for one"),
+    CZ_KEY(cz__classify_keys, target, INT, .fallback = "1000", .min = 1, .max = 1e9,
+           .unit = "texts", .help = "iPET: no generation's set is larger but the last one's"),
+    CZ_KEY(cz__classify_keys, first, INT, .fallback = "10", .min = 1, .max = 1e9, .unit = "texts",
+           .help = "iPET without T: the set of the first generation"),
+    CZ_KEY(cz__classify_keys, likely, INT, .fallback = "100", .min = 0, .max = 1e9, .unit = "texts",
+           .help = "iPET without T: the first generation draws each label's texts from so many "
+                   "that fit it best"),
+    CZ_KEY(cz__classify_keys, balance, ENUM, .fallback = "ratio", .choices = cz_balance_names,
+           .help = "iPET: new texts keep T's ratio of labels, or are as many of each"),
+    CZ_KEY(cz__classify_keys, strength, REAL, .fallback = "1", .min = 1e-9, .max = 1e9,
+           .help = "sentence_encoder: C of the regression; less is a larger penalty"),
+    CZ_KEY(cz__classify_keys, held_out, INT, .fallback = "200", .min = 0, .max = 1e9,
+           .unit = "texts",
+           .help = "texts of the test set whose masked-LM loss is taken before and after training: "
+                   "what a member forgets"),
+    CZ_KEY(cz__classify_keys, score_tokens, INT, .fallback = "4096", .min = 1, .max = 1 << 24,
+           .unit = "tokens", .help = "tokens that are scored at once"),
+};
+const cz_section cz_classify_section =
+    CZ_SECTION("classify", "How a few labelled texts become a classifier.", section_keys);
+
+bool cz__classify_prompts(const cz__classifying *c) {
+  return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__TUNING_FREE;
+}
+bool cz__classify_encodes(const cz__classifying *c) {
+  return c->keys.strategy == CZ__SENTENCE_ENCODER;
+}
+bool cz__classify_trains(const cz__classifying *c) {
+  return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__FINETUNE;
+}
+
+cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_t config_hash) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
+  CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));
+  CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, cz__classify_trains(c)));
+  c->f.head = cz__classify_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
+  const cz__classify_keys *k = &c->keys;
+  const cz_batch_plan *b = &c->f.job.batch;
+  if (k->lm > 0 && !cz__classify_prompts(c))
+    return cz_config_error(node, "lm: the masked-LM loss belongs to strategy pet; a classification "
+                                 "head stands on no masked-LM model");
+  if (k->lm > 0 && cz__classify_trains(c) &&
+      (k->lm_examples >= b->examples || k->lm_examples % b->shards))
+    return cz_config_error(
+        node,
+        "lm_examples %lld: of batch.examples %lld some must be left for labelled "
+        "texts, and batch.shards %lld must divide it",
+        (long long)k->lm_examples, (long long)b->examples, (long long)b->shards);
+  if (*k->from && k->strategy != CZ__PET)
+    return cz_config_error(node, "from: generations are those of strategy pet");
+  return CZ_OK;
+}
+
+/* What is not there yet for patterns with several masks: for P, one that the stage uses. */
+static cz_status check_masks(const cz__classifying *c, const cz_pattern *p) {
+  if (p->masks == 1) return CZ_OK;
+  if (cz__classify_trains(c))
+    return cz_config_error(p->node,
+                           "this pattern has %d masks: strategy tuning_free scores answers of "
+                           "several tokens, and no member is trained on them yet",
+                           p->masks);
+  if (c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
+    return cz_config_error(p->node,
+                           "this pattern has %d masks: calibrated_start changes the bias of label "
+                           "words of one token; without it scores are calibrated all the same",
+                           p->masks);
+  return CZ_OK;
+}
+
+/* The patterns of FILE that the key names, or all. */
+cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying *c,
+                                const cz_pattern_file *file, const cz_recipe *recipe) {
+  const size_t all = file->n_patterns;
+  const char *at = c->keys.patterns;
+  CZ_TRY(cz_alloc(list, all, sizeof **list));
+  for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
+  while (*at) {
+    int64_t number;
+    char text[32];
+    size_t length = strcspn(at, ",");
+    snprintf(text, sizeof text, "%.*s", (int)(length < 31 ? length : 31), at);
+    bool good = cz_parse_int(text, &number) == CZ_OK && number >= 0 && (size_t)number < all &&
+                (*n == 0 || number > (*list)[*n - 1]);
+    if (!good)
+      return cz_config_error(cz_config_get(recipe->node, cz_classify_section.name),
+                             "patterns: '%s' is not one of the %zu patterns of %s, from 0, in "
+                             "ascending order",
+                             c->keys.patterns, all, file->path);
+    (*list)[(*n)++] = (int32_t)number;
+    at += length + (at[length] == ',');
+  }
+  for (size_t i = 0; i < *n; i++) CZ_TRY(check_masks(c, &file->patterns[(*list)[i]]));
+  return CZ_OK;
+}
