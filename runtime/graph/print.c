@@ -85,7 +85,7 @@ static cz_status json_step(const cz_graph *g, cz_buf *out, int index) {
 /* Bytes of the parameters, and of their gradients when there are any. */
 static void parameter_bytes(const cz_graph *g, size_t *values, size_t *grads) {
   *values = cz_params_bytes(g->params);
-  *grads = g->params->grads ? *values : 0;
+  *grads = g->params->grads ? cz_params_trained_bytes(g->params) : 0;
 }
 
 static cz_status print_text(const cz_graph *g, cz_buf *out) {

@@ -128,6 +128,9 @@ CZ_MUST cz_status cz_model_set_labels(cz_model *model, const char *const *names,
 void cz_model_take_dropout(cz_model *model, const cz_model_config *from);
 int64_t cz_model_blocks(const cz_model_config *config);
 
+/* freeze.c */
+CZ_MUST cz_status cz_model_freeze(cz_model *model, const char *what);
+
 /* declare.c */
 CZ_MUST cz_status cz__model_declare(cz_model *model);
 

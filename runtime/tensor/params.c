@@ -15,13 +15,18 @@ cz_status cz_params_create(cz_params **params, cz_device *device) {
   return cz_arena_create(&(*params)->names, "parameter names");
 }
 
-/** Bytes of one flat buffer: values, gradients, or what an optimizer keeps like them. */
+/** Bytes of the flat buffer of values, or of a copy of them. */
 size_t cz_params_bytes(const cz_params *p) {
   return (size_t)p->flat * cz_dtype_bytes(p->device->real);
 }
 
+/** Bytes of the gradients. */
+size_t cz_params_trained_bytes(const cz_params *p) {
+  return (size_t)p->trained * cz_dtype_bytes(p->device->real);
+}
+
 static size_t grads_bytes(const cz_params *p) {
-  return cz_params_bytes(p) + (size_t)p->extra * cz_dtype_bytes(p->device->real);
+  return cz_params_trained_bytes(p) + (size_t)p->extra * cz_dtype_bytes(p->device->real);
 }
 
 /** Where parameter Q begins in BUFFER, a flat buffer of the list (on the device or a copy
@@ -97,6 +102,7 @@ cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int 
   bool guarded = p->device && p->device->guard_bytes > 0;
   q->room = cz_flat_room(q->count) + (guarded ? CZ_FLAT_UNIT : 0);
   p->flat += q->room;
+  p->trained = p->flat;
   p->count += q->count;
   *slot_of(p, name) = (uint32_t)p->n + 1;
   p->list[p->n++] = q;
@@ -110,6 +116,51 @@ cz_status cz_params_allocate(cz_params *p) {
   for (size_t i = 0; i < p->n; i++) p->list[i]->value = cz_param_at(p, p->values, p->list[i]);
   cz_params_values_written(p);
   return CZ_OK;
+}
+
+/* Lays the parameters out from element 0 on, those that are trained before the others. */
+static void lay_out(cz_params *p) {
+  p->flat = 0;
+  for (int frozen = 0; frozen < 2; frozen++) {
+    for (size_t i = 0; i < p->n; i++) {
+      cz_param *q = p->list[i];
+      if (q->trainable == (bool)frozen) continue;
+      q->offset = p->flat;
+      p->flat += q->room;
+    }
+    if (!frozen) p->trained = p->flat;
+  }
+}
+
+/* Moves the values out of OLD, where they still lie as their addresses say. */
+static cz_status move_values(cz_params *p, void *old) {
+  cz_device *d = p->device;
+  CZ_TRY(cz_device_alloc_for(d, &p->values, cz_params_bytes(p), "parameters"));
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < p->n; i++) {
+    cz_param *q = p->list[i];
+    void *to = cz_param_at(p, p->values, q);
+    if (st == CZ_OK) st = d->copy(d, to, q->value, (size_t)q->count * cz_dtype_bytes(d->real));
+    q->value = to;
+  }
+  if (st == CZ_OK) st = d->sync(d);
+  cz_device_free(d, &old, cz_params_bytes(p));
+  return st;
+}
+
+/** Takes the parameters that FROZEN [n] marks out of training: they get no gradient, and no
+ * optimizer keeps a state for them. Comes before copies, gradients and graphs, since values move
+ * within their buffer, which is there twice meanwhile; a list without memory may be frozen too. */
+cz_status cz_params_freeze(cz_params *p, const bool *frozen) {
+  CZ_CHECK(!p->grads && !p->copies);
+  void *old = p->values;
+  for (size_t i = 0; i < p->n; i++) p->list[i]->trainable = !frozen[i];
+  lay_out(p);
+  if (!old) return CZ_OK;
+  p->values = NULL;
+  cz_status st = move_values(p, old);
+  cz_params_values_written(p);
+  return st;
 }
 
 /** From now on graphs read the matrices of the list in COMPUTE, the values' own dtype or a narrower
@@ -177,7 +228,8 @@ cz_status cz_params_allocate_grads(cz_params *p, int64_t extra) {
   if (p->grads) return CZ_OK;
   p->extra = extra;
   CZ_TRY(cz_device_alloc_for(p->device, &p->grads, grads_bytes(p), "gradients"));
-  for (size_t i = 0; i < p->n; i++) p->list[i]->grad = cz_param_at(p, p->grads, p->list[i]);
+  for (size_t i = 0; i < p->n; i++)
+    if (p->list[i]->offset < p->trained) p->list[i]->grad = cz_param_at(p, p->grads, p->list[i]);
   return CZ_OK;
 }
 

@@ -7,7 +7,9 @@
  * checkpoint, reduction and exporter walk the list. Values, and gradients when asked for,
  * lie in one flat buffer each, in order of declaration, so that one call can copy, reduce
  * or sum all of them. Every parameter begins at a multiple of CZ_FLAT_UNIT elements
- * (device/flat.h); on a guard device a gap follows each. Gaps stay zero. */
+ * (device/flat.h); on a guard device a gap follows each. Gaps stay zero. Parameters that are frozen
+ * lie behind the others, so that gradients, and what optimizers keep like them, end where those
+ * end. */
 #ifndef CZ_TENSOR_PARAMS_H
 #define CZ_TENSOR_PARAMS_H
 
@@ -41,7 +43,7 @@ typedef struct cz_param {
   bool decay, trainable; /* weight decay applies to it; it gets a gradient and is updated */
   bool exact; /* a matrix that is read as a vector is, in the values' dtype: a table of positions */
   /* Device memory, inside the flat buffers; grad is null until
-   * cz_params_allocate_grads, copy unless graphs read one. */
+   * cz_params_allocate_grads and of what is frozen, copy unless graphs read one. */
   void *value, *grad, *copy;
 } cz_param;
 
@@ -56,6 +58,8 @@ typedef struct cz_params {
   uint32_t *slots; /* hash table of the names */
   size_t n_slots;
   int64_t count, flat; /* elements without and with alignment gaps */
+  int64_t trained;     /* of flat those at the beginning that have a gradient; all, unless some
+                          parameters are frozen */
   int64_t extra;       /* elements behind the gradients, whose sums are wanted with theirs */
   void *values, *grads;
   /* In mixed precision: what graphs read and compute in, rounded from the values, and laid out
@@ -67,15 +71,16 @@ typedef struct cz_params {
   uint64_t version; /* of the contents of values and copies, no other list's */
 } cz_params;
 
-/* In this order: declare all, allocate (values zeroed), and where training follows
- * allocate_grads and init. init draws each parameter from a stream keyed by (seed, name):
- * adding or reordering parameters does not change the others' values, and every rank and
+/* In this order: declare all, allocate (values zeroed), freeze what is not to be trained, and where
+ * training follows allocate_grads and init. init draws each parameter from a stream keyed by (seed,
+ * name): adding or reordering parameters does not change the others' values, and every rank and
  * device draws the same numbers. */
 CZ_MUST cz_status cz_params_create(cz_params **params, cz_device *device);
 void cz_params_destroy(cz_params **params);
 CZ_MUST cz_status cz_params_declare(cz_params *p, cz_param **out, const char *name, int ndim,
                                     const int64_t *dim, cz_init init, bool decay);
 CZ_MUST cz_status cz_params_allocate(cz_params *p);
+CZ_MUST cz_status cz_params_freeze(cz_params *p, const bool *frozen);
 CZ_MUST cz_status cz_params_allocate_grads(cz_params *p, int64_t extra);
 CZ_MUST cz_status cz_params_init(cz_params *p, uint64_t seed);
 CZ_MUST cz_status cz_params_init_one(cz_params *p, size_t i, uint64_t seed);
@@ -88,8 +93,9 @@ void cz_params_values_and_copies_written(cz_params *p);
 CZ_MUST cz_status cz_params_refresh(cz_params *p);
 cz_arg cz_param_seen(const cz_params *p, const cz_param *q);
 size_t cz_params_bytes(const cz_params *p);
+size_t cz_params_trained_bytes(const cz_params *p);
 /* Where parameter Q lies in BUFFER, any buffer that is laid out like the values:
- * gradients, moments, copies. */
+ * copies, and where Q is trained gradients. */
 void *cz_param_at(const cz_params *p, void *buffer, const cz_param *q);
 cz_param *cz_params_find(const cz_params *p, const char *name);
 

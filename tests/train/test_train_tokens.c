@@ -2,6 +2,8 @@
  * text to a saved model; the same bits for any number of ranks; which objective is for whom. */
 #include "train_test.h"
 
+#include "checkpoint/safetensors.h"
+
 #include <jansson.h>
 
 /* A tokenizer like BERT's, of eight words. */
@@ -103,6 +105,52 @@ static void examples(void **state) {
          "the data ended after 0 of 160 steps"); /* seven micro-batches of ten, never eight */
 }
 
+/* Whether all tensors of models A and B whose name holds PART have the same bytes, and whether all
+ * have others; at least one must be there. */
+static void compare(const char *a, const char *b, const char *part, bool *same, bool *other) {
+  cz_safetensors *x, *y;
+  int n = 0;
+  OK(cz_safetensors_open_model(&x, under(a)));
+  OK(cz_safetensors_open_model(&y, under(b)));
+  *same = *other = true;
+  for (size_t i = 0; i < cz_safetensors_count(x); i++) {
+    const cz_safetensors_info *t = cz_safetensors_at(x, i), *u;
+    const void *from, *to;
+    if (!strstr(t->name, part)) continue;
+    assert_non_null(u = cz_safetensors_find(y, t->name));
+    OK(cz_safetensors_map(x, &from, t));
+    OK(cz_safetensors_map(y, &to, u));
+    const bool equal = t->bytes == u->bytes && !memcmp(from, to, t->bytes);
+    *same = *same && equal, *other = *other && !equal, n++;
+  }
+  assert_true(n > 1);
+  cz_safetensors_close(&x);
+  cz_safetensors_close(&y);
+}
+
+/* A head on a frozen body, then everything (experiments/mlm): what the second stage begins with is
+ * the first's body, byte for byte. */
+static void frozen_body(void **state) {
+  bool same, other;
+  run_into(&(start){0}, "pretrain @/masked.yaml train.steps=3", "begin");
+  run_into(&(start){0}, "pretrain @/masked.yaml init=@/begin/model train.steps=8 train.freeze=body",
+           "head");
+  assert_non_null(strstr(said(), " of them trained; memory: parameters and gradients "));
+  compare("begin/model", "head/model", "bert.", &same, &other);
+  assert_true(same);
+  compare("begin/model", "head/model", "cls.", &same, &other);
+  assert_true(other);
+  run_into(&(start){0}, "pretrain @/masked.yaml init=@/head/model train.steps=8", "everything");
+  compare("head/model", "everything/model", "bert.encoder.", &same, &other);
+  assert_true(other);
+#ifdef CZ_HAVE_MPI
+  run_into(&(start){.ranks = 2},
+           "pretrain @/masked.yaml init=@/begin/model train.steps=8 train.freeze=body --comm mpi",
+           "head2");
+  same_run("head", "head2");
+#endif
+}
+
 /* Each text is of one word, so a run of another text shows: both losses go towards 0. */
 static void sentences(void **state) {
   run_into(&(start){0}, "pretrain @/masked.yaml objective.name=next_sentence train.steps=500",
@@ -135,8 +183,9 @@ static void wrong_pairs(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(masked),   cmocka_unit_test(ranks),
-                                     cmocka_unit_test(examples), cmocka_unit_test(sentences),
-                                     cmocka_unit_test(causal),   cmocka_unit_test(wrong_pairs)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(masked),     cmocka_unit_test(ranks),
+                                     cmocka_unit_test(examples),   cmocka_unit_test(frozen_body),
+                                     cmocka_unit_test(sentences),  cmocka_unit_test(causal),
+                                     cmocka_unit_test(wrong_pairs)};
   return cmocka_run_group_tests_name("tokens as they are", tests, make_texts, drop_runs);
 }

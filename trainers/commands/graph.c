@@ -26,6 +26,7 @@ static cz_status build_net(cz_net **net, cz_model **model, const cz_config_node 
   CZ_GO(st, cz_recipe_open(&stage, node, device), done);
   CZ_GO(st, cz_train_bind(&job, &stage, "graph", 0), done);
   CZ_GO(st, cz_recipe_model(model, &stage), done);
+  CZ_GO(st, cz_model_freeze(*model, job.train.freeze), done);
   job.model = *model;
   job.layout = cz_train_layout(&(*model)->config);
   CZ_GO(st, cz_loop_net(net, &job, !score), done);

@@ -58,7 +58,6 @@ static cz_status find_width(cz_members *m) {
 
 /* The model with the head that the members want, in the precision of their training. */
 static cz_status open_model(cz_members *m) {
-  const cz_train_keys *t = &m->o.job.train;
   const cz_hf_options hf = {
       .heads = CZ_HEAD_BIT(m->o.classifier ? CZ_HEAD_CLASSIFICATION : CZ_HEAD_MASKED_LM),
       .n_labels = m->o.classifier ? m->o.examples->classes : 0,
@@ -70,8 +69,7 @@ static cz_status open_model(cz_members *m) {
         "%s has no masked-LM head, which label words are scored by; `cloze pretrain` with "
         "objective masked_lm and init: %s trains one",
         m->o.init, m->o.init);
-  return cz_model_compute(m->model, (cz_precision)t->precision,
-                          t->residual_stream == CZ_STREAM_F32);
+  return cz_loop_take_model(m->model, &m->o.job.train);
 }
 
 static cz_status keep_pretrained(cz_members *m) {

@@ -238,6 +238,16 @@ static cz_status check_attention(const cz_check *c, const cz_recipe *recipe,
   return wish.device ? CZ_AT(node_of(recipe, key), cz_attention_try_cudnn(&wish)) : CZ_OK;
 }
 
+/** Whether `train.freeze` names parameters of a model of CONFIG, and leaves some. */
+cz_status cz_check_freeze(const cz_recipe *recipe, const cz_model_config *config,
+                          const cz_train_keys *train) {
+  cz_model *m;
+  CZ_TRY(cz_model_declare(&m, config, NULL));
+  const cz_status st = cz_model_freeze(m, train->freeze);
+  cz_model_destroy(&m);
+  return CZ_AT(node_of(recipe, "train.freeze"), st);
+}
+
 /** What every training stage has: batch, optimizer and loop, which JOB has been given. */
 cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   job->layout = cz_train_layout(&c->stage.model);
@@ -247,6 +257,7 @@ cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job) {
   CZ_TRY(cz_check_precision(c, recipe, "train", (cz_precision)job->train.precision,
                             job->train.residual_stream == CZ_STREAM_F32));
   CZ_TRY(check_attention(c, recipe, &job->train));
+  CZ_TRY(cz_check_freeze(recipe, &c->stage.model, &job->train));
   return check_ranks(c, recipe, job->batch.shards);
 }
 

@@ -65,6 +65,8 @@ CZ_MUST cz_status cz_check_corpus(cz_check *c, const cz_recipe *recipe, const cz
 CZ_MUST cz_status cz_check_tasks(cz_check *c, const cz_recipe *recipe, const char *split);
 CZ_MUST cz_status cz_check_precision(const cz_check *c, const cz_recipe *recipe,
                                      const char *section, cz_precision precision, bool wide_stream);
+CZ_MUST cz_status cz_check_freeze(const cz_recipe *recipe, const cz_model_config *config,
+                                  const cz_train_keys *train);
 CZ_MUST cz_status cz_check_job(cz_check *c, const cz_recipe *recipe, cz_loop_job *job);
 
 #endif

@@ -58,7 +58,9 @@ static cz_status fits_model(const cz_few_shot *f, const cz_recipe *recipe) {
         "family %s has no %s head, which this stage wants of %s%s", c.family->name,
         cz_head_names[f->head], f->init,
         f->head == CZ_HEAD_MASKED_LM ? "; classify.strategy=finetune wants no masked LM" : "");
-  return CZ_OK;
+  c.heads = CZ_HEAD_BIT(f->head);
+  if (f->head == CZ_HEAD_CLASSIFICATION) c.n_labels = 2; /* names do not depend on how many */
+  return cz_check_freeze(recipe, &c, &f->job.train);
 }
 
 /** Opens the tokenizer of the pretrained folder, and reads, draws and tokenises the examples. The

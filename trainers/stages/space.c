@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "checkpoint/checkpoint.h"
 #include "nn/model.h"
+#include "training/loop.h"
 #include "training/state.h"
 
 #include <stdio.h>
@@ -24,12 +25,17 @@ static uint64_t model_bytes(const cz_params *params, const cz_recipe *recipe) {
  * tokenizer must be open. Allocates no parameter. Local. */
 cz_status cz_space_check(const cz_recipe *recipe, const char *folder) {
   cz_optimizer_keys optimizer;
+  cz_train_keys train;
   cz_model_config config;
   cz_model *m;
   char what[192];
   CZ_TRY(cz_recipe_section(recipe, &cz_optimizer_section, &optimizer));
+  CZ_TRY(cz_recipe_section(recipe, &cz_train_section, &train));
   CZ_TRY(cz_recipe_model_config(&config, recipe));
   CZ_TRY(cz_model_declare(&m, &config, recipe->device));
+  const cz_status st = cz_model_freeze(m, train.freeze);
+  if (st != CZ_OK) cz_model_destroy(&m);
+  CZ_TRY(st);
   uint64_t state = (uint64_t)cz_optimizer_elements(&optimizer, m->params) *
                    cz_dtype_bytes(recipe->device->real),
            one = cz_checkpoint_room(cz_state_bytes(m->params, state)),

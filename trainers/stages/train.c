@@ -50,8 +50,7 @@ cz_status cz_train(cz_session *s, const cz_recipe *recipe, cz_model *model, cons
     cz_warn("%s: with train.loss_on_inputs a prefix LM also predicts inputs that it sees; its loss "
             "can't be compared with a language model's",
             job->what);
-  CZ_TRY(cz_recipe_note_memory(cz_model_compute(model, (cz_precision)job->train.precision,
-                                                job->train.residual_stream == CZ_STREAM_F32)));
+  CZ_TRY(cz_recipe_note_memory(cz_loop_take_model(model, &job->train)));
   CZ_TRY(cz_loop_run(&r, job));
   if (s->comm->rank == 0) warn_of_cuts(job, &r);
   CZ_TRY(cz_fs_join(saved, sizeof saved, out->folder, "model"));

@@ -61,6 +61,10 @@ static const cz_key_spec train_keys[] = {
            .help = "weight of the uniform distribution in the targets"),
     CZ_KEY(cz_train_keys, loss_on_inputs, BOOL, .fallback = "true",
            .help = "single stacks: predict the inputs too"),
+    CZ_KEY(cz_train_keys, freeze, TEXT, .fallback = "",
+           .help = "parameters that stay as they are and have no gradient and no state of an "
+                   "optimizer: `body`, all that is no head's, or names, with * for any part of "
+                   "one, comma-separated; empty: none"),
     CZ_KEY(cz_train_keys, recompute, BOOL, .fallback = "false",
            .help = "keep only block borders for backward: less memory, one more forward"),
     CZ_KEY(cz_train_keys, precision, ENUM, .fallback = "f32", .choices = cz_precision_names,
@@ -149,6 +153,14 @@ cz_status cz_loop_check(const cz_loop_job *job) {
   CZ_TRY(cz_loop_check_scale(&job->train));
   CZ_TRY(check_shards(&plan));
   return cz_batches_check(&plan);
+}
+
+/** Makes MODEL what a job of TRAIN wants: without what `freeze` names among its trained parameters,
+ * and computing in its precision. Before the model's first graph. Errors as of cz_model_freeze and
+ * cz_model_compute. */
+cz_status cz_loop_take_model(cz_model *model, const cz_train_keys *t) {
+  CZ_TRY(cz_model_freeze(model, t->freeze));
+  return cz_model_compute(model, (cz_precision)t->precision, t->residual_stream == CZ_STREAM_F32);
 }
 
 /** Whether cuDNN computes MODEL's attentions without a relative bias; WHY: in one line, or empty.

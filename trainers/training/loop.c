@@ -45,12 +45,13 @@ static void gradient_ready(void *self, const cz_param *p) {
 }
 
 /* Parameters that the loss does not reach keep a gradient of zero, and no step of backward
- * reports them. */
+ * reports them; what is frozen has none. */
 static cz_status report_unreached(cz__loop *l) {
   const cz_params *params = l->job->model->params;
   for (size_t i = 0; i < params->n; i++) {
     cz_value v = cz_graph_param(l->net->graph, params->list[i]);
-    if (cz_graph_grad(l->net->graph, v) == CZ_ABSENT) gradient_ready(l, params->list[i]);
+    if (params->list[i]->grad && cz_graph_grad(l->net->graph, v) == CZ_ABSENT)
+      gradient_ready(l, params->list[i]);
   }
   return l->ready_status;
 }
@@ -88,7 +89,7 @@ static cz_status run_shards(cz__loop *l, const cz_batch *batch) {
     if (!last) CZ_TRY(cz_reducer_push(l->reducer));
   }
   CZ_TRY(report_unreached(l));
-  CZ_TRY(cz_reducer_ready(l->reducer, j->model->params->flat, j->batch.shards));
+  CZ_TRY(cz_reducer_ready(l->reducer, j->model->params->trained, j->batch.shards));
   CZ_TRY(cz_reducer_finish(l->reducer));
   double stops = cz_stop_requested();
   CZ_TRY(cz_comm_sum_f64(j->comm, &stops, 1));

@@ -40,6 +40,7 @@ typedef struct cz_train_keys {
   double loss_denominator; /* CONSTANT: positions */
   double z_loss, label_smoothing;
   bool loss_on_inputs; /* single stacks */
+  const char *freeze;  /* as cz_model_freeze takes it */
   bool recompute;
   int precision;       /* cz_precision */
   int attention;       /* cz_attention_choice */
@@ -106,6 +107,7 @@ double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
 double cz_loop_head_denominator(const cz_loop_job *job, int head, const cz_batch *batch);
 CZ_MUST cz_status cz_loop_check_scale(const cz_train_keys *t);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
+CZ_MUST cz_status cz_loop_take_model(cz_model *model, const cz_train_keys *train);
 CZ_MUST cz_status cz_loop_run(cz_loop_result *result, const cz_loop_job *job);
 bool cz_loop_takes_cudnn(const cz_train_keys *train, const cz_model *model, char *why, size_t n);
 CZ_MUST cz_status cz_loop_net(cz_net **net, const cz_loop_job *job, bool train);

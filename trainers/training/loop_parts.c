@@ -61,7 +61,7 @@ cz_status cz__loop_note_memory(const cz__loop *l, cz_status st) {
   const cz_params *p = j->model->params;
   const size_t real = cz_dtype_bytes(p->device->real),
                copy = p->compute == p->device->real ? 0 : cz_dtype_bytes(p->compute);
-  const double each = 1e-6 * (double)p->flat, mega = 1e-6 * (double)real;
+  const double mega = 1e-6 * (double)real;
   char activations[64] = "";
   if (st != CZ_ENOMEM) return st;
   if (l->net)
@@ -72,9 +72,23 @@ cz_status cz__loop_note_memory(const cz__loop *l, cz_status st) {
       "%s wants %.1f MB for parameters, %.1f MB for gradients, %.1f MB for the states of %s%s; "
       "activations are fewer with less batch.input_tokens and batch.target_tokens, with more "
       "batch.shards, and with train.recompute=true; all of it is less for a smaller model",
-      j->what, each * (double)(real + copy), each * (double)real,
+      j->what, 1e-6 * (double)p->flat * (double)(real + copy), mega * (double)p->trained,
       mega * (double)cz_optimizer_elements(&j->optimizer, p), cz_optimizer_names[j->optimizer.name],
       activations);
+}
+
+/* How much is trained, and the arenas' sizes. */
+static void say_memory(const cz__loop *l) {
+  const cz_params *p = l->job->model->params;
+  int64_t trained = 0;
+  char some[64] = "";
+  for (size_t i = 0; i < p->n; i++) trained += p->list[i]->trainable ? p->list[i]->count : 0;
+  if (trained < p->count) snprintf(some, sizeof some, ", %lld of them trained", (long long)trained);
+  cz_log("%s: %lld parameters%s; memory: parameters and gradients %.1f MB, activations and "
+         "workspace %.1f MB",
+         l->job->what, (long long)p->count, some,
+         1e-6 * (double)(cz_params_bytes(p) + cz_params_trained_bytes(p)),
+         1e-6 * (double)cz_graph_bytes(l->net->graph));
 }
 
 static cz_status open_parts(cz__loop *l) {
@@ -84,10 +98,7 @@ static cz_status open_parts(cz__loop *l) {
   const cz_batch_plan plan = cz_loop_plan(j);
   CZ_TRY(cz_params_allocate_grads(p, j->batch.shards));
   CZ_TRY(cz_loop_net(&l->net, j, true));
-  cz_log("%s: %lld parameters; memory: parameters and gradients %.1f MB, activations and workspace "
-         "%.1f MB",
-         j->what, (long long)p->count, 2e-6 * (double)p->flat * (double)real,
-         1e-6 * (double)cz_graph_bytes(l->net->graph));
+  say_memory(l);
   say_precision(j);
   say_attention(j);
   CZ_TRY(check_plans(l));
@@ -98,8 +109,8 @@ static cz_status open_parts(cz__loop *l) {
     CZ_TRY(cz_optimizer_scale(l->optimizer, cz_loop_scale(&j->train), j->train.loss_scale_steps));
   l->sums.device = p->device;
   const cz_adder adder = cz_device_adder(&l->sums);
-  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->flat + j->batch.shards, real,
-                           j->batch.shards, BUCKET_BYTES));
+  CZ_TRY(cz_reducer_create(&l->reducer, j->comm, &adder, p->grads, p->trained + j->batch.shards,
+                           real, j->batch.shards, BUCKET_BYTES));
   CZ_TRY(cz__late_open(l));
   l->state_of = (cz_state_of){.folder = j->folder,
                               .config_hash = j->config_hash,

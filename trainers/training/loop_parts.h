@@ -50,7 +50,7 @@ static inline bool cz__loop_is_first(const cz__loop *l) { return l->job->comm->r
  * reducer every rank has all. */
 static inline void *cz__loop_losses(const cz__loop *l) {
   const cz_params *p = l->job->model->params;
-  return (char *)p->grads + cz_params_bytes(p);
+  return (char *)p->grads + cz_params_trained_bytes(p);
 }
 
 CZ_MUST cz_status cz__loop_open(cz__loop *l);

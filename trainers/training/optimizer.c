@@ -101,13 +101,14 @@ static void lay_out(slots *s, int64_t *flat, const cz_optimizer_row *row, const 
   }
 }
 
-/** Elements of state that an optimizer of KEYS keeps for PARAMS, which may be without memory: what
- * it will take before it is made. */
+/** Elements of state that an optimizer of KEYS keeps for those PARAMS that are trained; the list
+ * may be without memory: what it will take before it is made. */
 int64_t cz_optimizer_elements(const cz_optimizer_keys *keys, const cz_params *params) {
   int64_t flat = 0;
   slots s;
   for (size_t i = 0; i < params->n; i++)
-    lay_out(&s, &flat, &cz_optimizer_rows[keys->name], params->list[i]);
+    if (params->list[i]->trainable)
+      lay_out(&s, &flat, &cz_optimizer_rows[keys->name], params->list[i]);
   return flat;
 }
 
@@ -176,7 +177,8 @@ cz_status cz_optimizer_create(cz_optimizer **optimizer, const cz_optimizer_keys 
   o->row = &cz_optimizer_rows[keys->name];
   o->params = params;
   CZ_GO(st, cz_alloc(&o->slots, params->n, sizeof *o->slots), fail);
-  for (size_t i = 0; i < params->n; i++) lay_out(&o->slots[i], &o->flat, o->row, params->list[i]);
+  for (size_t i = 0; i < params->n; i++)
+    if (params->list[i]->trainable) lay_out(&o->slots[i], &o->flat, o->row, params->list[i]);
   CZ_GO(st, make_parts(o), fail);
   CZ_GO(st, cz_alloc(&o->attr, cz_op_rows[o->row->op]->attr_bytes, 1), fail);
   o->row->fill(o->attr, keys, &o->maximum);
@@ -230,9 +232,9 @@ cz_status cz_optimizer_scale(cz_optimizer *o, double first, int64_t growth_steps
   return cz_device_write_real(o->params->device, o->scale, &first, 1);
 }
 
-/* The squares of all numbers of FLAT, into SUM. */
-static cz_status sum_of_squares(cz_optimizer *o, void *flat) {
-  cz_call call = {.in = {reals(o, flat, o->params->flat)}, .out = {reals(o, small_at(o, SUM), 1)}};
+/* The squares of the N numbers of FLAT, into SUM. */
+static cz_status sum_of_squares(cz_optimizer *o, void *flat, int64_t n) {
+  cz_call call = {.in = {reals(o, flat, n)}, .out = {reals(o, small_at(o, SUM), 1)}};
   return cz_op_run(o->params->device, CZ_OP_sumsq, &call, &o->scratch);
 }
 
@@ -240,7 +242,7 @@ static cz_status sum_of_squares(cz_optimizer *o, void *flat) {
  * device. */
 cz_status cz_optimizer_finite(cz_optimizer *o, bool *finite) {
   double sum;
-  CZ_TRY(sum_of_squares(o, o->params->values));
+  CZ_TRY(sum_of_squares(o, o->params->values, o->params->flat));
   CZ_TRY(cz_device_read_real(o->params->device, &sum, small_at(o, SUM), 1));
   *finite = isfinite(sum);
   return CZ_OK;
@@ -254,7 +256,7 @@ static cz_status clip(cz_optimizer *o, double number, double rate) {
                              .growth_steps = (double)o->growth_steps};
   cz_call call = {.attr = &attr};
   CZ_TRY(cz_device_write_real(d, small_at(o, NOW), now, CZ_CLIP_NOWS));
-  CZ_TRY(sum_of_squares(o, o->params->grads));
+  CZ_TRY(sum_of_squares(o, o->params->grads, o->params->trained));
   call.in[CZ_CLIP_SUMSQ] = reals(o, small_at(o, SUM), 1);
   call.in[CZ_CLIP_LOSSES] = o->losses;
   call.in[CZ_CLIP_NOW] = reals(o, small_at(o, NOW), CZ_CLIP_NOWS);
@@ -279,19 +281,19 @@ static cz_arg state_arg(const cz_optimizer *o, const slots *s, int i, const cz_p
   return a;
 }
 
-/* One call for all parameters. */
+/* One call for all parameters, which lie at the beginning of each buffer. */
 static cz_status update(cz_optimizer *o) {
   cz_params *p = o->params;
   cz_call call = {.attr = o->attr};
-  call.in[CZ_UPDATE_W] = call.out[CZ_UPDATE_OUT_W] = reals(o, p->values, p->flat);
-  call.in[CZ_UPDATE_G] = reals(o, p->grads, p->flat);
+  call.in[CZ_UPDATE_W] = call.out[CZ_UPDATE_OUT_W] = reals(o, p->values, p->trained);
+  call.in[CZ_UPDATE_G] = reals(o, p->grads, p->trained);
   call.in[CZ_UPDATE_STATE] = call.out[CZ_UPDATE_OUT_STATE] = reals(o, o->state, o->flat);
   call.in[CZ_UPDATE_PARTS] =
       (cz_arg){.data = o->parts, .dtype = CZ_I32, .ndim = 2, .dim = {o->n_parts, CZ_FLAT_FIELDS}};
   call.in[CZ_UPDATE_HYPER] = reals(o, small_at(o, HYPER), CZ_HYPERS);
   if (o->copies)
     call.in[CZ_UPDATE_COPY] = call.out[CZ_UPDATE_OUT_COPY] =
-        (cz_arg){.data = p->copies, .dtype = p->compute, .ndim = 1, .dim = {p->flat}};
+        (cz_arg){.data = p->copies, .dtype = p->compute, .ndim = 1, .dim = {p->trained}};
   return cz_op_run(p->device, o->row->op, &call, &o->scratch);
 }
 
