@@ -94,7 +94,8 @@ static double seconds_since(const struct timespec *t) {
   return (double)(now.tv_sec - t->tv_sec) + 1e-9 * (double)(now.tv_nsec - t->tv_nsec);
 }
 
-/* Kills the stage at KILLS instants, RUN begun anew whenever it has ended. */
+/* Kills the stage at KILLS instants, RUN begun anew whenever it has ended; at more until something
+ * was gone on with. */
 static void kill_often(const stage *s, int kills, const start *how) {
   char words[256];
   cz_stream draw;
@@ -108,7 +109,7 @@ static void kill_often(const stage *s, int kills, const start *how) {
   const double span = seconds_since(&began);
   forget("killed");
   snprintf(words, sizeof words, "%s --out @/killed", s->words);
-  for (int tries = 0; landed < kills; tries++) {
+  for (int tries = 0; landed < kills || !(partly || ended); tries++) {
     assert_true(tries < 20 * kills);
     pid_t pid = launch(how, words);
     nap(span * (0.05 + 0.6 * cz_stream_uniform(&draw)));
@@ -132,7 +133,6 @@ static void kill_often(const stage *s, int kills, const start *how) {
   same_stage(s, "killed");
   print_message("%d kills, %d with members done, %d runs ended in between\n", landed, partly,
                 ended);
-  assert_true(partly > 0 || ended > 0); /* else nothing was gone on with */
 }
 
 static int number_of_kills(void) {
@@ -141,7 +141,7 @@ static int number_of_kills(void) {
 }
 
 static void killed_members(void **state) { kill_often(&pet, number_of_kills(), &(start){0}); }
-/* One of two processes dies; the other ends by itself or is waited for by the next run. */
+/* The second process dies with the first (test_few_shot_jobs). */
 static void killed_jobs(void **state) {
   stage two = pet;
   two.words = "classify @/pet.yaml" STEPS " --jobs 2";

@@ -58,7 +58,7 @@ cz_status cz_command_stage(int argc, char **argv) {
   if (!out || !*out) return CZ_FAIL(CZ_EUSAGE, "%s: --out DIR is missing", argv[0]);
   CZ_GO(st, cz_session_open(&s, device, comm), done);
   CZ_GO(st, cz_session_jobs(&s, jobs), done);
-  cz_stop_on_signals(s.comm->size == 1);
+  cz_stop_on_signals(s.comm->size == 1 && !join); /* who started it says it */
   CZ_GO(st, open_config(&config, argc, argv, argv[0]), done);
   if (join) CZ_GO(st, cz_stage_join(&s, cz_config_root(config), out, join), done);
   if (join) goto done;

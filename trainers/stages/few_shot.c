@@ -80,7 +80,7 @@ cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members
   cz_jobs jobs = {0};
   cz_status st = cz_jobs_start(&jobs, s, kind, list->folder, f->job.config_hash);
   if (st == CZ_OK) st = cz_members_compute(members, list);
-  cz_status waited = cz_jobs_wait(&jobs);
+  cz_status waited = cz_jobs_wait(&jobs, st);
   return st != CZ_OK ? st : waited;
 }
 

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <omp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -32,7 +35,7 @@ static cz_status environment(char ***out, char *variable, size_t n, int threads)
  */
 cz_status cz_jobs_start(cz_jobs *jobs, const cz_session *s, const char *kind, const char *folder,
                         uint64_t hash) {
-  char config[4096], variable[64], hex[32];
+  char config[4096], variable[64], word[64];
   char **env = NULL;
   cz_status st;
   *jobs = (cz_jobs){.threads = omp_get_max_threads()};
@@ -40,14 +43,14 @@ cz_status cz_jobs_start(cz_jobs *jobs, const cz_session *s, const char *kind, co
   const int share = omp_get_num_procs() / (int)s->jobs, threads = share > 0 ? share : 1;
   CZ_TRY(cz_fs_join(config, sizeof config, folder, "config.yaml"));
   CZ_TRY(environment(&env, variable, sizeof variable, threads));
-  snprintf(hex, sizeof hex, "%016" PRIx64, hash);
+  snprintf(word, sizeof word, "%016" PRIx64 ":%ld", hash, (long)getpid());
   char *const argv[] = {(char *)"cloze",
                         (char *)kind,
                         config,
                         (char *)"--out",
                         (char *)folder,
                         (char *)"--join",
-                        hex,
+                        word,
                         (char *)"--device",
                         (char *)s->device->name,
                         NULL};
@@ -62,19 +65,44 @@ done:
   return st;
 }
 
-/** Waits for the processes, and takes the cores back. Warns of one that failed: its members are
- * then this process's to compute, and its message stands above. */
-cz_status cz_jobs_wait(cz_jobs *jobs) {
+/** Waits for the processes, and takes the cores back. After a failure of this process's OWN work,
+ * which it says, or a signal, they are told to stop, which they do at their next checkpoint. Else
+ * warns of one that failed: its members are then this process's to compute, and its message stands
+ * above. */
+cz_status cz_jobs_wait(cz_jobs *jobs, cz_status own) {
+  for (int i = 0; own != CZ_OK && i < jobs->n; i++) kill(jobs->pids[i], SIGTERM);
   for (; jobs->n > 0; jobs->n--) {
     int how = 0;
     while (waitpid(jobs->pids[jobs->n - 1], &how, 0) < 0)
       if (errno != EINTR)
         return CZ_FAIL(CZ_EIO, "a process that computed members is lost: %s", strerror(errno));
-    if (!WIFEXITED(how) || WEXITSTATUS(how))
+    if (own == CZ_OK && (!WIFEXITED(how) || WEXITSTATUS(how)))
       cz_warn("a process that computed members ended with %s %d",
               WIFEXITED(how) ? "code" : "signal",
               WIFEXITED(how) ? WEXITSTATUS(how) : WTERMSIG(how));
   }
   if (jobs->threads) omp_set_num_threads(jobs->threads);
+  return CZ_OK;
+}
+
+/** What a process does first that cz_jobs_start made and gave WORD: ties itself to the one that
+ * made it, and learns the HASH of the stage's checkpoints. From then on it is killed when that one
+ * ends, and of ctrl-C, which the terminal sends to both, it hears from that one alone
+ * (cz_jobs_wait): a second signal would end it at once. CZ_EUSAGE for another word, CZ_EINTERRUPT
+ * where the other has ended already, of which the system says nothing any more. */
+cz_status cz_jobs_join(uint64_t *hash, const char *word) {
+  char *colon, *end;
+  *hash = strtoull(word, &colon, 16);
+  const bool whole = colon > word && *colon == ':';
+  const long parent = strtol(colon + whole, &end, 10);
+  if (!whole || parent <= 0 || *end)
+    return CZ_FAIL(CZ_EUSAGE, "--join: '%s' is not HASH:PROCESS, as cloze --jobs gives it", word);
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+    return CZ_FAIL(CZ_EIO, "--join: this process can't be tied to %ld: %s", parent,
+                   strerror(errno));
+  if (getppid() != (pid_t)parent)
+    return CZ_FAIL(CZ_EINTERRUPT, "--join: process %ld, which asked for members, has ended",
+                   parent);
+  signal(SIGINT, SIG_IGN);
   return CZ_OK;
 }

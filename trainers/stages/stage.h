@@ -100,7 +100,7 @@ CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record
 CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node,
                                const cz_config_node *identity, const char *folder);
 CZ_MUST cz_status cz_stage_join(cz_session *s, const cz_config_node *node, const char *folder,
-                                const char *hash);
+                                const char *word);
 CZ_MUST cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_session *s,
                                            const cz_stage_kind *kind, const cz_config_node *node,
                                            const cz_config_node *identity);
