@@ -54,24 +54,29 @@ static const char stages[] =
     "  vectors: {kind: classify, classify: {strategy: sentence_encoder}}\n"
     "  ipet: {kind: classify, classify: {from: $pet, repetitions: 2, scale: 1.5}}\n"
     "  student: {kind: distill, distill: {from: $pet, repetitions: 2}}\n"
+    "%s"
     "rows: [{name: all}]\n"
     "columns: [{name: accuracy, value: student.student.accuracy}]\n";
+
+/* One that chooses texts, where those of D have labels. */
+static const char more[] = "  more: {kind: classify, examples: {chosen: 3, chosen_by: $pet}, "
+                           "classify: {repetitions: 2}}\n";
 
 static int make(void **state) {
   if (make_few_shot(state)) return -1;
   const char *d = folder();
   make_pairs("two-train.tsv", 0, 24, true);
-  make_pairs("two-pool.tsv", 24, D, false);
+  make_pairs("two-pool.tsv", 24, D, true);
   make_pairs("two-test.tsv", 44, TEST, true);
-  write_format("two.yaml", stages, d, d, d, "two-", d, "two-", d, "two-", d, d);
-  write_format("any.yaml", stages, d, d, d, "", d, "", d, "", d, d);
+  write_format("two.yaml", stages, d, d, d, "two-", d, "two-", d, "two-", d, d, more);
+  write_format("any.yaml", stages, d, d, d, "", d, "", d, "", d, d, "");
   write_text("long.yaml", "fields: {a: text}\nlabels: [sports, science, business]\n"
                           "words: {sports: sports, science: tech, business: the news}\n"
                           "patterns: ['{a*} {mask:2}']\n");
   char none[600];
   snprintf(none, sizeof none, "%s/none", d);
-  write_format("model.yaml", stages, none, d, d, "two-", d, "two-", d, "two-", d, d);
-  write_format("gone.yaml", stages, d, d, d, "gone-", d, "gone-", d, "gone-", d, d);
+  write_format("model.yaml", stages, none, d, d, "two-", d, "two-", d, "two-", d, d, more);
+  write_format("gone.yaml", stages, d, d, d, "gone-", d, "gone-", d, "gone-", d, d, more);
   return 0;
 }
 
@@ -130,6 +135,9 @@ static void by_hand(void **state) {
   says(list, "ipet", 4 * STEPS, 2 * STEPS * BATCH * prompts,
        2 * (T + all) * prompts + 4 * 2 * TEST * PLAIN);
   says(list, "student", 2 * STEPS, 2 * STEPS * BATCH * PLAIN, 2 * all * PLAIN);
+  /* three texts are in T instead of D */
+  says(list, "more", 4 * STEPS, 2 * STEPS * BATCH * prompts,
+       2 * (T + 3 + all) * prompts + 4 * 2 * TEST * PLAIN);
   json_decref(root);
 }
 
@@ -220,6 +228,8 @@ static void without_files(void **state) {
   assert_true(number(s, "scored_tokens") == 4 * 2 * T * 40);
   assert_true(number(s, "tokens") == 4 * STEPS * BATCH * 40);
   assert_true(number(s, "steps") == 4 * STEPS && number(s, "flop") > 0);
+  s = stage_of(list, "more"); /* nothing tells that D has three texts */
+  assert_true(number(s, "scored_tokens") == 4 * 2 * T * 40);
   json_decref(root);
 }
 

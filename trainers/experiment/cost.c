@@ -2,11 +2,17 @@
 
 #include <string.h>
 
-/* How many stages of its kind S learns from, one through another. */
+/* How many stages S learns from by classify.from, one through another; those that only choose its
+ * texts are none. */
 static int32_t generation_of(const cz_plan *p, const cz_plan_stage *s) {
+  const cz_config_node *section = cz_config_get(s->node, cz_classify_section.name),
+                       *from = cz_config_get(section, "from");
+  const char *name;
+  if (!from) return 0;
+  if (cz_config_text(&name, from) != CZ_OK) return cz_error_clear(), 0; /* binding refuses it */
   for (size_t i = 0; i < s->n_from; i++) {
     const cz_plan_stage *t = cz_plan_from(p, (size_t)(s - p->stages), i);
-    if (t->kind == s->kind) return 1 + generation_of(p, t);
+    if (*name == '$' && !strcmp(t->name, name + 1)) return 1 + generation_of(p, t);
   }
   return 0;
 }

@@ -1,10 +1,10 @@
 /* What cloze pet leaves beside its experiment's folder. */
 #include "base/fs.h"
 #include "base/new_folder.h"
-#include "ensemble/next.h"
 #include "experiment/pet_internal.h"
+#include "few_shot/chosen.h"
 #include "few_shot/classifier.h"
-#include "few_shot/generation.h"
+#include "few_shot/scores_file.h"
 #include "json/json.h"
 #include "metrics/jsonl.h"
 #include "stages/model_folder.h"
@@ -75,7 +75,8 @@ static cz_status open_examples(results *r) {
   CZ_TRY(cz_config_bind(cz_config_get(root, cz_examples_section.name), &cz_examples_section, &keys,
                         NULL));
   CZ_TRY(cz_tokenizer_open(&r->tokenizer, r->r->model));
-  return cz_examples_open(&r->examples, &keys, r->tokenizer, (uint64_t)seed);
+  CZ_TRY(cz_examples_open(&r->examples, &keys, r->tokenizer, (uint64_t)seed));
+  return cz_examples_choose(r->examples, &keys);
 }
 
 /* The keys of WHAT that a judgement has, under NAME; null where the stage has none. */
@@ -157,37 +158,6 @@ done:
   return st;
 }
 
-/* The order in which to label D, from what the members of the teachers say of it. */
-static cz_status order_next(cz_next *out, size_t *n, const results *r, const char *folder) {
-  const cz_examples *e = r->examples;
-  const size_t F = e->file->n_fields;
-  cz_generation g = {0};
-  cz_member_plan *plans = NULL;
-  cz_member_scores s = {0};
-  const char **fields = NULL;
-  double *mean = NULL;
-  int32_t generation;
-  size_t members;
-  cz_status st;
-  CZ_GO(st, cz_generation_noted(folder, &generation, &plans, &members), done);
-  CZ_GO(st, cz_generation_read(&g, e, folder, plans, members), done);
-  CZ_GO(st, cz_member_scores_read(&s, e, folder), done);
-  CZ_GO(st, cz_alloc(&fields, e->d.n * F, sizeof *fields), done);
-  CZ_GO(st, cz_alloc(&mean, e->d.n * (size_t)e->classes, sizeof *mean), done);
-  for (size_t i = 0; i < e->d.n; i++)
-    memcpy(fields + i * F, e->d.records[i]->fields, F * sizeof *fields);
-  for (size_t i = 0; i < e->d.n * (size_t)e->classes; i++) mean[i] = s.d[i];
-  const cz_ensemble ensemble = cz_generation_on(&g, &e->d);
-  st = cz_label_next(out, n, e->d.n, &ensemble, mean, fields, F, 1);
-done:
-  free(fields);
-  free(mean);
-  free(plans);
-  cz_member_scores_free(&s);
-  cz_generation_free(&g);
-  return st;
-}
-
 static cz_status add_next(cz_buf *out, const cz_examples *e, const cz_next *next) {
   const cz_record *record = e->d.records[next->row];
   CZ_TRY(cz_buf_addf(out, "{\"row\": %lld, \"vote_entropy\": %.9g, \"entropy\": %.9g",
@@ -210,7 +180,7 @@ static cz_status write_next(const results *r) {
   teacher_name(teacher, r);
   CZ_GO(st, folder_of(folder, sizeof folder, r, teacher), done);
   CZ_GO(st, cz_alloc(&order, r->examples->d.n, sizeof *order), done);
-  CZ_GO(st, order_next(order, &n, r, folder), done);
+  CZ_GO(st, cz_label_order(order, &n, r->examples, folder), done);
   for (size_t i = 0; i < n; i++) CZ_GO(st, add_next(&text, r->examples, &order[i]), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, r->r->out, "label_next.jsonl"), done);
   st = cz_fs_write_atomic(path, text.data ? text.data : "", text.len);

@@ -29,7 +29,8 @@ static cz_status check_planned(cz_check *c, const cz_plan *p, size_t k, row_fact
   const cz_plan_stage *s = &p->stages[k];
   for (size_t i = 0; i < s->n_from; i++) {
     const cz_plan_stage *from = cz_plan_from(p, k, i);
-    facts->from[i] = (cz_check_from){from->name, from->kind, &facts->models[s->from[i]]};
+    facts->from[i] =
+        (cz_check_from){from->name, from->kind, from->node, &facts->models[s->from[i]]};
   }
   c->stage = (cz_check_stage_facts){
       .name = s->name, .from = facts->from, .n_from = s->n_from, .starts = s->init != NULL};

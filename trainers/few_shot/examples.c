@@ -23,6 +23,12 @@ static const cz_key_spec keys_of_examples[] = {
                    "\\n a space and so is any other, as it reads Yelp and Yahoo"),
     CZ_KEY(cz_examples_keys, labelled, INT, .fallback = "-1", .min = -1, .max = 1e9,
            .unit = "texts", .help = "size of T, all labels together; 0: zero-shot, -1: all"),
+    CZ_KEY(cz_examples_keys, chosen, INT, .fallback = "0", .min = 0, .max = 1e9, .unit = "texts",
+           .help = "of D with the labels that its file has, which T has besides those of "
+                   "`labelled`: the first that chosen_by would have labelled next"),
+    CZ_KEY(cz_examples_keys, chosen_by, TEXT, .fallback = "",
+           .help = "classify stage, `$STAGE`, with the same T but for `chosen` and the same D, "
+                   "whose members choose by where they disagree, or the folder of one"),
     CZ_KEY(cz_examples_keys, draw, ENUM, .fallback = "balanced", .choices = cz_draw_names,
            .help = "T: as many of each label by the seed; the first of each label in file order, "
                    "T inside D; or any by the seed"),
@@ -79,22 +85,34 @@ static cz_status pool_of(cz_pool *pool, cz_arena *arena, const cz_records *recor
   return CZ_OK;
 }
 
+/** An empty SET of texts of E with ROOM for so many, from the file PATH; LABELLED: it is to have
+ * labels. Its texts are destroyed with cz_prompt_texts_destroy, the rest lies in the arena of E. */
+cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char *path, size_t room,
+                             bool labelled) {
+  *set = (cz_text_set){.path = path, .labelled = labelled};
+  CZ_TRY(cz_arena_alloc(e->arena, &set->records, room, sizeof *set->records));
+  CZ_TRY(cz_arena_alloc(e->arena, &set->hashes, room, sizeof *set->hashes));
+  CZ_TRY(cz_arena_alloc(e->arena, &set->labels, room, sizeof *set->labels));
+  return cz_prompt_texts_create(&set->texts, e->prompts);
+}
+
+/** Appends RECORD, which is borrowed, with HASH and the class LABEL, -1 for none; there is room. */
+cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uint64_t hash, int32_t label) {
+  set->records[set->n] = record;
+  set->hashes[set->n] = hash;
+  set->labels[set->n++] = label;
+  if (label < 0) set->labelled = false;
+  cz_status st = cz_prompt_texts_add(set->texts, record);
+  return st == CZ_OK ? st : CZ_NOTE(st, "%s", set->path);
+}
+
 /* Makes SET of the rows of RECORDS, with their labels unless they are to be forgotten. */
 static cz_status take(cz_text_set *set, cz_examples *e, const cz_records *records,
                       const cz_pool *pool, const int32_t *rows, size_t n, bool labels) {
-  *set = (cz_text_set){.path = records->path, .n = n, .labelled = labels};
-  CZ_TRY(cz_arena_alloc(e->arena, &set->records, n, sizeof *set->records));
-  CZ_TRY(cz_arena_alloc(e->arena, &set->hashes, n, sizeof *set->hashes));
-  CZ_TRY(cz_arena_alloc(e->arena, &set->labels, n, sizeof *set->labels));
-  CZ_TRY(cz_prompt_texts_create(&set->texts, e->prompts));
+  CZ_TRY(cz_text_set_create(set, e, records->path, n, labels));
   for (size_t i = 0; i < n; i++) {
     const cz_record *record = &records->items[rows[i]];
-    set->records[i] = record;
-    set->hashes[i] = pool->hashes[rows[i]];
-    set->labels[i] = labels ? record->label : -1;
-    if (set->labels[i] < 0) set->labelled = false;
-    cz_status st = cz_prompt_texts_add(set->texts, record);
-    if (st != CZ_OK) return CZ_NOTE(st, "%s", records->path);
+    CZ_TRY(cz_text_set_add(set, record, pool->hashes[rows[i]], labels ? record->label : -1));
   }
   return CZ_OK;
 }
@@ -161,10 +179,15 @@ static cz_status draw_t(opening *o, const cz_pool *pool) {
   return CZ_OK;
 }
 
-/* What may not be in D: the test set, and T unless the paper's rule drew it. */
+/** Whether D of KEYS has T's texts too, as the paper's rule draws them. */
+bool cz_examples_t_in_d(const cz_examples_keys *keys) {
+  return keys->draw == CZ_DRAW_PAPER && keys->labelled >= 0;
+}
+
+/* What may not be in D: the test set, and T where it is not inside D. */
 static cz_status not_in_d(cz_hash_set *out, const opening *o) {
   CZ_TRY(cz_hash_set_add_all(out, o->tested.hashes, o->tested.n));
-  if (o->keys->draw == CZ_DRAW_PAPER && o->keys->labelled >= 0) return CZ_OK;
+  if (cz_examples_t_in_d(o->keys)) return CZ_OK;
   return cz_hash_set_add_all(out, o->e->t.hashes, o->e->t.n);
 }
 

@@ -17,7 +17,9 @@
 typedef struct cz_examples_keys {
   const char *pattern, *labels, *train, *unlabeled, *test; /* files; labels: a list, or empty */
   const char *columns;                                     /* a list, or empty */
+  const char *chosen_by;                                   /* folder of a stage, or empty */
   int64_t labelled, unlabelled, tested;                    /* texts; -1: all */
+  int64_t chosen;                                          /* texts of T besides; 0: none */
   int64_t max_length;                                      /* tokens of an input */
   int64_t draw_seed;                                       /* of T and D; 0: the stage's seed */
   int draw, unlabelled_draw, backslashes; /* cz_draw_kind, cz_unlabelled_kind, cz_backslashes */
@@ -25,7 +27,7 @@ typedef struct cz_examples_keys {
 
 extern const cz_section cz_examples_section;
 
-/* Texts of one use, in the order of their file. */
+/* Texts of one use, in the order of their file; behind T's those that were chosen (chosen.h). */
 typedef struct cz_text_set {
   const char *path;          /* of the file that they come from; null: there are none */
   const cz_record **records; /* [n] */
@@ -50,6 +52,11 @@ typedef struct cz_examples {
 
 CZ_MUST cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
                                    const cz_tokenizer *tokenizer, uint64_t seed);
+bool cz_examples_t_in_d(const cz_examples_keys *keys);
+CZ_MUST cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char *path,
+                                     size_t room, bool labelled);
+CZ_MUST cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uint64_t hash,
+                                  int32_t label);
 CZ_MUST cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
                                     const char *path);
 CZ_MUST cz_status cz_examples_without_content(cz_text_set *set, const cz_examples *e,

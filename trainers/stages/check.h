@@ -13,6 +13,7 @@
 typedef struct cz_check_from {
   const char *name;
   const cz_stage_kind *kind;
+  const cz_config_node *node;   /* resolved */
   const cz_model_config *model; /* that it will leave */
 } cz_check_from;
 

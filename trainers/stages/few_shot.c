@@ -1,6 +1,7 @@
 #include "stages/few_shot.h"
 #include "stages/jobs.h"
 #include "base/fs.h"
+#include "few_shot/chosen.h"
 #include "nn/hf.h"
 #include "stages/precision.h"
 #include "stages/train.h"
@@ -63,13 +64,24 @@ static cz_status fits_model(const cz_few_shot *f, const cz_recipe *recipe) {
   return cz_check_freeze(recipe, &c, &f->job.train);
 }
 
+/* Tokenizer of the pretrained folder, and T, D and test set as drawn. */
+static cz_status open_examples(cz_few_shot *f, const cz_recipe *recipe) {
+  CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
+  return cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed);
+}
+
+static cz_status choose(cz_few_shot *f, const cz_recipe *recipe) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name);
+  return CZ_AT(cz_config_get(node, "chosen_by"), cz_examples_choose(f->examples, &f->keys));
+}
+
 /** Opens the tokenizer of the pretrained folder, and reads, draws and tokenises the examples. The
  * caller closes F, also after a failure. Collective: each rank of S reads the same. */
 cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s) {
   CZ_TRY(cz_recipe_model_folder(f->init));
   CZ_TRY(fits_model(f, recipe));
-  CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
-  CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
+  CZ_TRY(open_examples(f, recipe));
+  CZ_TRY(choose(f, recipe));
   return cz_comm_split(s->comm, &f->alone, s->comm->rank);
 }
 
@@ -119,6 +131,20 @@ static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe
   return CZ_OK;
 }
 
+/* Chooses from D as the run will or, where a stage of the plan does, sees that D has as many. */
+static cz_status check_chosen(cz_few_shot *f, const cz_recipe *recipe) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name);
+  const cz_examples *e = f->examples;
+  const cz_records *of_d = e->rest ? e->rest : e->pool;
+  if (of_d && of_d->no_label)
+    return CZ_FAIL(CZ_EINVAL, "%s: its texts are to be chosen for T, and there are no labels: %s",
+                   of_d->path, of_d->no_label);
+  if (*f->keys.chosen_by != '$') return choose(f, recipe);
+  if ((size_t)f->keys.chosen <= e->d.n) return CZ_OK;
+  return cz_config_error(cz_config_get(node, "chosen"), "%lld texts of D, which has %zu",
+                         (long long)f->keys.chosen, e->d.n);
+}
+
 /* Reads the examples as the run will, once for stages that share them. */
 static cz_status check_examples(cz_check *check, const cz_recipe *recipe, cz_few_shot *f) {
   cz_buf text = {0};
@@ -129,8 +155,47 @@ static cz_status check_examples(cz_check *check, const cz_recipe *recipe, cz_few
                        (unsigned long long)recipe->seed, text.data);
   cz_buf_free(&text);
   if (st != CZ_OK || !first) return st;
-  CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
-  return cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed);
+  CZ_TRY(open_examples(f, recipe));
+  return f->keys.chosen ? check_chosen(f, recipe) : CZ_OK;
+}
+
+/* The stage of the plan that chooses, `$STAGE`, has members, and draws what this one draws. */
+static cz_status check_chooser(const cz_check *check, const cz_config_node *node,
+                               const cz_examples_keys *keys) {
+  const cz_check_from *from = check->stage.from;
+  cz_examples_keys by;
+  size_t i = 0;
+  while (i < check->stage.n_from && strcmp(from[i].name, keys->chosen_by + 1)) i++;
+  if (i == check->stage.n_from)
+    return cz_config_error(node, "'%s' is no stage before this one", keys->chosen_by);
+  if (!cz_stage_takes(from[i].kind, cz_part_classify.key.name))
+    return cz_config_error(node,
+                           "'%s' is a stage of kind %s, which has no members that could "
+                           "disagree: texts are chosen by one of kind classify",
+                           keys->chosen_by, from[i].kind->name);
+  CZ_TRY(cz_config_bind(cz_config_get(from[i].node, cz_examples_section.name), &cz_examples_section,
+                        &by, NULL));
+  const char *key = cz_chosen_elsewhere(keys, &by);
+  return key ? cz_config_error(node,
+                               "the stage %s has another examples.%s: it must have this one's T, "
+                               "but for the chosen texts, D and test set",
+                               from[i].name, key)
+             : CZ_OK;
+}
+
+/* The keys that choose stand together. */
+static cz_status check_choice(const cz_check *check, const cz_recipe *recipe,
+                              const cz_examples_keys *keys) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name),
+                       *by = cz_config_get(node, "chosen_by");
+  if (keys->chosen && !*keys->chosen_by)
+    return cz_config_error(cz_config_get(node, "chosen"),
+                           "%lld texts are to be chosen; chosen_by is missing: by which stage?",
+                           (long long)keys->chosen);
+  if (*keys->chosen_by && !keys->chosen)
+    return cz_config_error(by, "'%s' is to choose 0 texts; chosen is missing: how many?",
+                           keys->chosen_by);
+  return *keys->chosen_by == '$' ? check_chooser(check, by, keys) : CZ_OK;
 }
 
 /** Checks what a few-shot stage, bound to F, reads: its files, and where the pretrained folder is
@@ -140,6 +205,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   bool there;
   if (trains) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
   CZ_TRY(files_exist(&there, check, recipe));
+  CZ_TRY(check_choice(check, recipe, &f->keys));
   if (!f->init && !check->stage.n_from)
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which pretrained model?");
   if (!f->init || !there || !cz_fs_is_dir(f->init)) return CZ_OK;

@@ -1,5 +1,6 @@
 #include "stages/few_shot_cost.h"
 #include "base/fs.h"
+#include "few_shot/chosen.h"
 #include "nn/hf.h"
 #include "training/flops.h"
 
@@ -39,14 +40,24 @@ static bool is_there(const cz_few_shot *f) {
   return f->init && cz_fs_is_dir(f->init);
 }
 
+/* Texts that a stage of the plan will choose: nobody knows which. */
+static void count_chosen(cz_few_shot_cost *x) {
+  x->chosen = fmin((double)x->f->keys.chosen, x->texts[CZ_COUNT_D]);
+  x->texts[CZ_COUNT_T] += x->chosen;
+  if (!cz_examples_t_in_d(&x->f->keys)) x->texts[CZ_COUNT_D] -= x->chosen;
+}
+
 static cz_status open_examples(cz_few_shot_cost *x, const cz_recipe *recipe) {
   cz_few_shot *f = x->f;
+  const bool chosen = f->keys.chosen && cz_fs_is_dir(f->keys.chosen_by);
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
   CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
+  if (chosen) CZ_TRY(cz_examples_choose(f->examples, &f->keys));
   x->file = f->examples->file;
   x->texts[CZ_COUNT_T] = (double)f->examples->t.n;
   x->texts[CZ_COUNT_D] = (double)f->examples->d.n;
   x->texts[CZ_COUNT_TEST] = (double)f->examples->test.n;
+  if (!chosen) count_chosen(x);
   return CZ_OK;
 }
 
@@ -85,6 +96,7 @@ static cz_status assume_sizes(cz_few_shot_cost *x) {
   if (wanted > 0 && k->unlabelled_draw == CZ_UNLABELLED_PER_LABEL)
     wanted = x->file ? wanted * (double)x->file->n_labels : NAN;
   x->texts[CZ_COUNT_D] = at_most(x, wanted, rest);
+  count_chosen(x);
   return CZ_OK;
 }
 
@@ -166,12 +178,20 @@ done:
   return st;
 }
 
-/** Reads all texts of SET under PATTERN or, for -1, as they stand; MASKED: for masked LM. */
+/** Reads all texts of SET under PATTERN or, for -1, as they stand; MASKED: for masked LM. Those
+ * that a stage will choose for T are as long as texts spread over D. */
 cz_status cz_few_shot_cost_read(cz_reading *out, const cz_few_shot_cost *x, cz_counted_set set,
                                 int32_t pattern, bool masked) {
   const cz_examples *e = x->f->examples;
   const cz_text_set *const sets[] = {e ? &e->t : NULL, e ? &e->d : NULL, e ? &e->test : NULL};
-  return read_some(out, x, sets[set], x->texts[set], pattern, masked);
+  const double chosen = set == CZ_COUNT_T ? x->chosen : 0;
+  cz_reading more;
+  CZ_TRY(read_some(out, x, sets[set], x->texts[set] - chosen, pattern, masked));
+  CZ_TRY(read_some(&more, x, sets[CZ_COUNT_D], chosen, pattern, masked));
+  out->texts += more.texts;
+  out->tokens += more.tokens;
+  out->flop += more.flop;
+  return CZ_OK;
 }
 
 /** Adds that TEXTS are scored so many TIMES. */

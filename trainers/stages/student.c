@@ -53,6 +53,13 @@ static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz
   CZ_GO(st, add_set(&text, "labelled", &e->t), done);
   CZ_GO(st, add_set(&text, "unlabelled", &e->d), done);
   CZ_GO(st, add_set(&text, "test", &e->test), done);
+  if (f->keys.chosen)
+    CZ_GO(st,
+          cz_buf_addf(&text,
+                      "\n%lld of the labelled texts are from %s, chosen by where the members in %s "
+                      "disagree.\n",
+                      (long long)f->keys.chosen, e->d.path, f->keys.chosen_by),
+          done);
   CZ_GO(st, cz_buf_addf(&text, "\n## Patterns\n\n"), done);
   CZ_GO(st, add_patterns(&text, e->file), done);
   CZ_GO(st, cz_buf_addf(&text, "\n## Scores\n\n"), done);
