@@ -74,6 +74,15 @@ static const cz_plan_row *row_of(const cz_plan *plan, const char *name) {
   return NULL;
 }
 
+/* What stage NAME of the row has. */
+static const cz_plan_stage *stage_of(const cz_plan *plan, const char *row, const char *name) {
+  const size_t r = (size_t)(row_of(plan, row) - plan->rows);
+  for (size_t i = 0; i < plan->n_stages; i++)
+    if (!strcmp(cz_plan_at(plan, 0, r, i)->name, name)) return cz_plan_at(plan, 0, r, i);
+  fail_msg("no stage is called %s", name);
+  return NULL;
+}
+
 /* WANT 0: the row does not exist. */
 static void check_paper(const cz_plan *plan, const char *name, const char *column, double want) {
   double value;
@@ -130,6 +139,11 @@ static void test_table4(void **state) {
       check_paper(&plan, "weighted", columns[i], parts[d][i] / (i < 2 ? 100 : 1));
     check_paper(&plan, "uniform", "accuracy", parts[d][3]);
     check_paper(&plan, "weighted", "accuracy", parts[d][4]);
+    /* the members are trained once for both */
+    assert_string_equal(stage_of(&plan, "weighted", "pet")->key,
+                        stage_of(&plan, "uniform", "pet")->key);
+    assert_string_not_equal(stage_of(&plan, "weighted", "student")->key,
+                            stage_of(&plan, "uniform", "student")->key);
     cz_plan_close(&plan);
   }
 }
@@ -204,15 +218,6 @@ static void test_rows(void **state) {
       for (size_t row = 0; row < plan.n_rows; row++) check_row(&plan, row);
       cz_plan_close(&plan);
     }
-}
-
-/* What stage NAME of the row has. */
-static const cz_plan_stage *stage_of(const cz_plan *plan, const char *row, const char *name) {
-  const size_t r = (size_t)(row_of(plan, row) - plan->rows);
-  for (size_t i = 0; i < plan->n_stages; i++)
-    if (!strcmp(cz_plan_at(plan, 0, r, i)->name, name)) return cz_plan_at(plan, 0, r, i);
-  fail_msg("no stage is called %s", name);
-  return NULL;
 }
 
 static void check_recipe(const cz_plan_stage *stage, double steps) {

@@ -192,6 +192,38 @@ static void student(void **state) {
   assert_false(cz_fs_exists(under("st/members/plain-r1/model")));
 }
 
+/* A student by other weights is, byte for byte, that of an ensemble that has them, whose members
+ * are the same. */
+static void student_by_other_weights(void **state) {
+  static const char *const stages[] = {"uniform", "pet", "pet"},
+                           *const weights[] = {"as_ensemble", "uniform", "weighted"},
+                           *const runs[] = {"st-alike", "st-anew", "st-again"};
+  run_into(&(start){0}, "classify @/pet.yaml classify.weights=uniform", "uniform");
+  same_file("pet/members/p1-r0/logits.h5", "uniform/members/p1-r0/logits.h5");
+  for (int i = 0; i < 3; i++) {
+    char words[512];
+    snprintf(words, sizeof words,
+             "distill @/st.yaml train.steps=4 distill.repetitions=1 distill.from=@/%s "
+             "distill.weights=%s",
+             stages[i], weights[i]);
+    run_into(&(start){0}, words, runs[i]);
+  }
+  run_into(&(start){0}, "distill @/st.yaml train.steps=4 distill.repetitions=1", "st-pet");
+  same_file("st-alike/logits.h5", "st-anew/logits.h5");
+  same_file("st-alike/model/model.safetensors", "st-anew/model/model.safetensors");
+  same_file("st-pet/logits.h5", "st-again/logits.h5");
+  size_t n;
+  char *weighted = read_text(under("st-pet/logits.h5"), &n),
+       *alike = read_text(under("st-alike/logits.h5"), &n);
+  assert_true(memcmp(weighted, alike, n) != 0); /* the patterns do not weigh alike */
+  free(weighted);
+  free(alike);
+  expect(1,
+         "distill @/st.yaml distill.from=@/none examples.labelled=0 distill.weights=weighted "
+         "--out @/st-none",
+         "has no accuracy before training to weigh it by");
+}
+
 /* Enough steps and texts tell the labels apart, by prompts and without, and the student keeps it:
  * what is trained is trained on the right labels. */
 static void learns(void **state) {
@@ -234,8 +266,9 @@ static void other_arithmetic(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(tuning_free),     cmocka_unit_test(pet),     cmocka_unit_test(finetune),
-      cmocka_unit_test(generations),     cmocka_unit_test(student), cmocka_unit_test(learns),
-      cmocka_unit_test(other_arithmetic)};
+      cmocka_unit_test(tuning_free), cmocka_unit_test(pet),
+      cmocka_unit_test(finetune),    cmocka_unit_test(generations),
+      cmocka_unit_test(student),     cmocka_unit_test(student_by_other_weights),
+      cmocka_unit_test(learns),      cmocka_unit_test(other_arithmetic)};
   return cmocka_run_group_tests(tests, make_few_shot, drop_runs);
 }

@@ -48,6 +48,34 @@ cz_ensemble cz_generation_on(const cz_generation *g, const cz_text_set *set) {
                        .classes = e->classes};
 }
 
+/** *WEIGHTS [members] by WEIGHTING on T, which the caller frees; warns where they come out even.
+ * Errors as cz_ensemble_weights. */
+cz_status cz_generation_weights(double **weights, const cz_generation *g, cz_weighting weighting,
+                                cz_fidelity fidelity) {
+  const cz_ensemble e = cz_generation_on(g, &g->examples->t);
+  bool even = false;
+  CZ_TRY(cz_alloc(weights, g->n, sizeof **weights));
+  cz_status st = cz_ensemble_weights(*weights, &even, &e, NULL, weighting, fidelity);
+  if (st != CZ_OK) return free(*weights), *weights = NULL, st;
+  if (even) cz_warn("no pattern was right on any text of T; members count alike");
+  return CZ_OK;
+}
+
+/** MEAN [n, C] of the members' scores of SET by WEIGHTS [members], in the precision of a file of
+ * scores. */
+cz_status cz_generation_mean(float *mean, const cz_generation *g, const cz_text_set *set,
+                             const double *weights) {
+  const cz_ensemble e = cz_generation_on(g, set);
+  const size_t n = set->n * (size_t)e.classes;
+  double *sum;
+  if (!n) return CZ_OK;
+  CZ_TRY(cz_alloc(&sum, n, sizeof *sum));
+  cz_ensemble_mean(sum, &e, weights);
+  for (size_t i = 0; i < n; i++) mean[i] = (float)sum[i];
+  free(sum);
+  return CZ_OK;
+}
+
 /** Frees the scores and empties G. */
 void cz_generation_free(cz_generation *g) {
   for (size_t i = 0; i < g->n; i++) cz_member_scores_free(&g->scores[i]);

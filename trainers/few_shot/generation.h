@@ -18,6 +18,10 @@ typedef struct cz_generation {
 CZ_MUST cz_status cz_generation_read(cz_generation *g, const cz_examples *e, const char *folder,
                                      const cz_member_plan *plans, size_t n);
 cz_ensemble cz_generation_on(const cz_generation *g, const cz_text_set *set);
+CZ_MUST cz_status cz_generation_weights(double **weights, const cz_generation *g,
+                                        cz_weighting weighting, cz_fidelity fidelity);
+CZ_MUST cz_status cz_generation_mean(float *mean, const cz_generation *g, const cz_text_set *set,
+                                     const double *weights);
 void cz_generation_free(cz_generation *g);
 
 /* members.json of a stage's folder: its generation, and its members' patterns and repetitions. */

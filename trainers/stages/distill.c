@@ -10,8 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* How the teachers are weighed: those of cz_weighting, or as their stage has done it. */
+enum { AS_ENSEMBLE = CZ_WEIGHT_ACCURACY + 1 };
+static const char *const weights_names[] = {"uniform", "weighted", "as_ensemble", NULL};
+
 typedef struct distill_keys {
   const char *from;
+  int weights;
   double temperature;
   int64_t repetitions, score_tokens;
 } distill_keys;
@@ -19,6 +24,9 @@ typedef struct distill_keys {
 static const cz_key_spec section_keys[] = {
     CZ_KEY(distill_keys, from, TEXT,
            .help = "the stage whose ensemble teaches, `$STAGE`, or the folder of one"),
+    CZ_KEY(distill_keys, weights, ENUM, .fallback = "as_ensemble", .choices = weights_names,
+           .help = "of the teachers: as classify.weights of their stage has them, or put together "
+                   "anew, so that students by several weights share the members"),
     CZ_KEY(distill_keys, temperature, REAL, .fallback = "2", .min = 1e-3, .max = 1e3,
            .help = "of the targets and of the loss"),
     CZ_KEY(distill_keys, repetitions, INT, .fallback = "1", .min = 1, .max = 1000,
@@ -49,6 +57,42 @@ static cz_status bind(distilling *d, const cz_recipe *recipe, uint64_t config_ha
   return CZ_OK;
 }
 
+/* SCORES [D, C] of the teachers as their stage has left them. */
+static cz_status scores_of_ensemble(double *scores, const distilling *d) {
+  const cz_examples *e = d->f.examples;
+  cz_member_scores s;
+  cz_status st = cz_member_scores_read(&s, e, d->keys.from);
+  for (size_t i = 0; st == CZ_OK && i < e->d.n * (size_t)e->classes; i++) scores[i] = s.d[i];
+  cz_member_scores_free(&s);
+  return st;
+}
+
+/* The same by weights of our own: as they would be in the file of a stage with these. */
+static cz_status scores_anew(double *scores, const distilling *d) {
+  const cz_examples *e = d->f.examples;
+  const size_t n = e->d.n * (size_t)e->classes;
+  cz_generation g = {0};
+  cz_member_plan *plans = NULL;
+  double *weights = NULL;
+  float *mean = NULL;
+  int32_t generation;
+  size_t members;
+  cz_status st;
+  CZ_GO(st, cz_generation_noted(d->keys.from, &generation, &plans, &members), done);
+  CZ_GO(st, cz_generation_read(&g, e, d->keys.from, plans, members), done);
+  CZ_GO(st, cz_generation_weights(&weights, &g, (cz_weighting)d->keys.weights, CZ_FIDELITY_PAPER),
+        done);
+  CZ_GO(st, cz_alloc(&mean, n, sizeof *mean), done);
+  CZ_GO(st, cz_generation_mean(mean, &g, &e->d, weights), done);
+  for (size_t i = 0; i < n; i++) scores[i] = mean[i];
+done:
+  free(mean);
+  free(weights);
+  free(plans);
+  cz_generation_free(&g);
+  return st;
+}
+
 /* What the teachers say of D. */
 static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_distill_section.name),
@@ -56,7 +100,6 @@ static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
   char path[4096];
   const cz_examples *e = d->f.examples;
   const size_t n = e->d.n * (size_t)e->classes;
-  cz_member_scores s;
   double *scores = NULL;
   if (!e->d.n)
     return cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
@@ -67,14 +110,13 @@ static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
                            "%s is not the folder of a finished classify stage (%s is missing)",
                            d->keys.from, CZ_SCORES_FILE);
   cz_status st;
-  CZ_GO(st, cz_member_scores_read(&s, e, d->keys.from), done);
   CZ_GO(st, cz_alloc(&scores, n, sizeof *scores), done);
   CZ_GO(st, cz_alloc(&d->targets, n, sizeof *d->targets), done);
-  for (size_t i = 0; i < n; i++) scores[i] = s.d[i];
+  CZ_GO(st, d->keys.weights == AS_ENSEMBLE ? scores_of_ensemble(scores, d) : scores_anew(scores, d),
+        done);
   cz_scores_softmax(d->targets, scores, e->d.n, e->classes, d->keys.temperature);
 done:
   free(scores);
-  cz_member_scores_free(&s);
   return st;
 }
 

@@ -1,6 +1,5 @@
 /* What a stage leaves of its members together. */
 #include "base/fs.h"
-#include "base/log.h"
 #include "ensemble/agreement.h"
 #include "ensemble/calibrate.h"
 #include "few_shot/summary.h"
@@ -19,16 +18,6 @@ typedef struct together {
   double *weights; /* [members] */
 } together;
 
-static cz_status find_weights(together *t) {
-  const cz_ensemble e = cz_generation_on(t->g, &t->g->examples->t);
-  bool even = false;
-  CZ_TRY(cz_alloc(&t->weights, t->g->n, sizeof *t->weights));
-  CZ_TRY(
-      cz_ensemble_weights(t->weights, &even, &e, NULL, t->report->weighting, t->report->fidelity));
-  if (even) cz_warn("no pattern was right on any text of T; members count alike");
-  return CZ_OK;
-}
-
 /* MEAN [n, C] over the members' scores of SET. */
 static cz_status mean_on(double **mean, const together *t, const cz_text_set *set) {
   const cz_ensemble e = cz_generation_on(t->g, set);
@@ -39,23 +28,15 @@ static cz_status mean_on(double **mean, const together *t, const cz_text_set *se
   return CZ_OK;
 }
 
-static cz_status to_floats(float *to, const together *t, const cz_text_set *set) {
-  double *mean;
-  CZ_TRY(mean_on(&mean, t, set));
-  for (size_t i = 0; i < set->n * (size_t)t->g->examples->classes; i++) to[i] = (float)mean[i];
-  free(mean);
-  return CZ_OK;
-}
-
 /* logits.h5 of the stage's folder: what a student learns from. */
 static cz_status write_scores(const together *t, const char *folder) {
   const cz_examples *e = t->g->examples;
   cz_member_scores s;
   cz_status st;
   CZ_GO(st, cz_member_scores_create(&s, e), done);
-  CZ_GO(st, to_floats(s.t, t, &e->t), done);
-  CZ_GO(st, to_floats(s.d, t, &e->d), done);
-  CZ_GO(st, to_floats(s.test, t, &e->test), done);
+  CZ_GO(st, cz_generation_mean(s.t, t->g, &e->t, t->weights), done);
+  CZ_GO(st, cz_generation_mean(s.d, t->g, &e->d, t->weights), done);
+  CZ_GO(st, cz_generation_mean(s.test, t->g, &e->test, t->weights), done);
   st = cz_member_scores_write(&s, e, folder);
 done:
   cz_member_scores_free(&s);
@@ -234,7 +215,7 @@ static cz_status write_all(cz_stage_output *out, const together *t) {
 cz_status cz_ensemble_write(cz_stage_output *out, const cz_generation *g,
                             const cz_ensemble_report *report) {
   together t = {.g = g, .report = report};
-  cz_status st = find_weights(&t);
+  cz_status st = cz_generation_weights(&t.weights, g, report->weighting, report->fidelity);
   if (st == CZ_OK) st = write_all(out, &t);
   free(t.weights);
   return st;
