@@ -68,6 +68,16 @@ P
 [ "$("$cloze" report "$work/all" --json | python3 -c 'import json, sys
 print(json.load(sys.stdin)["axis"]["values"])')" = "['2', '8']" ] || fail "the JSON form has no axis"
 
+# Three processes, which take what waits for nothing: the same bytes, and each stage once.
+run --jobs 3 --out "$work/jobs" > /dev/null 2> "$work/jobs.err"
+cmp "$work/all/result.json" "$work/jobs/result.json"
+[ "$(grep -c "^\[[0-9]*/20\]" "$work/jobs.err")" = 20 ] || fail "not each stage once: $(cat "$work/jobs.err")"
+
+# What fails says where, and leaves no process.
+run --jobs 3 --out "$work/bad" stages.pretrain.optimizer.learning_rate=1e30 > /dev/null 2> "$work/bad.err" && fail "1e30 is a rate"
+grep -q "seed 1, row .*, stage pretrain" "$work/bad.err" || fail "no place in: $(cat "$work/bad.err")"
+! pgrep -f "$work/bad" > /dev/null || fail "a process is left"
+
 # The longer budget alone, which goes on from nothing.
 run --out "$work/alone" 'axis.values=[8]' > /dev/null 2> "$work/alone.err"
 grep -q "going on at step" "$work/alone.err" && fail "went on from nothing"

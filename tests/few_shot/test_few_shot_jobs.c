@@ -89,12 +89,12 @@ static void interrupted(void **state) {
 /* The parent may have ended before the helper could tie itself to it. */
 static void orphan(void **state) {
   expect(1, "classify @/pet.yaml --out @/two --join 00000000000000ff:999999999",
-         "--join: process 999999999, which asked for members, has ended\n");
+         "--join: process 999999999, which asked for this one, has ended\n");
   static const char *const words[] = {"ff", "ff:", ":5", "ff:0", "ff:5x", "x:5"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     char text[200];
     snprintf(text, sizeof text, "classify @/pet.yaml --out @/two --join %s", words[i]);
-    expect(2, text, "is not HASH:PROCESS");
+    expect(2, text, "as cloze --jobs gives it");
   }
 }
 

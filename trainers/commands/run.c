@@ -20,8 +20,8 @@ const char cz_run_usage[] =
     "  --seeds N     N seeds: the first N of the file's, then counting on from the largest\n"
     "  --device D    " CZ_DEVICE_HELP "\n"
     "  --comm C      auto (default), self, mpi\n"
-    "  --jobs N      N processes for the members of a few-shot stage, each with its share of the "
-    "cores\n"
+    "  --jobs N      N processes that run stages which do not wait for one another, and share the "
+    "members of a few-shot stage; each has its share of the cores\n"
     "  key=value     replaces a key of the file, e.g. stages.pretrain.train.steps=100\n"
     "DIR gets experiment.yaml (resolved; it can be run again), plan.json (which stage is whose), "
     "stages/, result.json (its `metrics` hold no time, "
@@ -31,9 +31,10 @@ const char cz_run_usage[] =
 
 static cz_status parse(cz_run_request *r, int argc, char **argv) {
   const char *out = NULL, *seeds = NULL;
-  const cz_option options[] = {{"--out", &out, NULL},      {"--scale", &r->scale, NULL},
-                               {"--seeds", &seeds, NULL},  {"--device", &r->device, NULL},
-                               {"--comm", &r->comm, NULL}, {"--jobs", &r->jobs, NULL}};
+  const cz_option options[] = {{"--out", &out, NULL},       {"--scale", &r->scale, NULL},
+                               {"--seeds", &seeds, NULL},   {"--device", &r->device, NULL},
+                               {"--comm", &r->comm, NULL},  {"--jobs", &r->jobs, NULL},
+                               {"--works", &r->works, NULL}}; /* run_stages.c asks for it */
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_run_usage));
   r->file = argv[1];

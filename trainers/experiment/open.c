@@ -195,8 +195,8 @@ static bool is_replaced(const char *key, char *const *words, size_t n_words) {
 /** Opens an experiment file with its scale (null: the one that its key `scale` names, if
  * any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are,
  * and resolves every stage of every row and seed. With SESSION keys cover the contents
- * of the files that stages name, and everything is checked first (cz_plan_check); null
- * is for looking only. CZ_EUSAGE with file and line for anything that is not as it
+ * of the files that stages name, and everything is checked first (cz_plan_check) unless another
+ * process of the run has done so; null is for looking only. CZ_EUSAGE with file and line for anything that is not as it
  * should be. Close with cz_plan_close, also after a failure. TEXT: the experiment, of
  * which PATH is the name in messages; null: the file at PATH has it. */
 cz_status cz_plan_open_text(cz_plan *p, const char *path, const char *text, const char *scale,
@@ -230,7 +230,7 @@ cz_status cz_plan_open_text(cz_plan *p, const char *path, const char *text, cons
   CZ_TRY(cz__plan_resolve(p, root));
   CZ_TRY(cz__plan_check_words(p, root, words, n_words));
   CZ_TRY(read_columns(p, root));
-  if (session) CZ_TRY(cz_plan_check(p, NULL, session));
+  if (session && !session->works) CZ_TRY(cz_plan_check(p, NULL, session));
   return cz__plan_make_keys(p, session ? &session->inputs : NULL);
 }
 

@@ -1,10 +1,11 @@
 /* A run: stages in order, what is done left alone, then result and reports. */
 #include "experiment/run.h"
+#include "experiment/run_internal.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "experiment/report/report.h"
-#include "stages/go_on.h"
+#include "stages/jobs.h"
 #include "stages/result.h"
 
 #include <limits.h>
@@ -154,44 +155,6 @@ done:
   return st;
 }
 
-/* Lets a stage begin where a shorter training of the same kind has ended. */
-static cz_status begin(cz_session *s, const cz_run_request *r, const cz_plan *p, size_t k,
-                       const cz_config_node *node, const char *folder) {
-  const cz_plan_stage *stage = &p->stages[k];
-  char shorter[4096];
-  cz_status st = CZ_OK;
-  if (stage->shorter == SIZE_MAX) return CZ_OK;
-  CZ_TRY(cz_plan_folder(shorter, sizeof shorter, r->folder, &p->stages[stage->shorter]));
-  if (s->comm->rank == 0) st = cz_stage_go_on(s, node, stage->node, folder, shorter);
-  return cz_comm_agree(s->comm, st);
-}
-
-static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, size_t k, size_t at,
-                           size_t total) {
-  const cz_plan_stage *stage = &p->stages[k];
-  const char *row = p->rows[k / p->n_stages % p->n_rows].name;
-  long long seed = (long long)p->seeds[k / p->n_stages / p->n_rows];
-  const cz_config_node *node;
-  char folder[4096];
-  CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
-  CZ_TRY(cz_plan_run_node(p, &node, r->folder, k));
-  if (!cz_stage_done(stage->kind, folder))
-    cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, seed, row, stage->name);
-  cz_status st = begin(s, r, p, k, node, folder);
-  if (st == CZ_OK) st = cz_stage_run(s, node, stage->node, folder);
-  return st == CZ_OK ? st : CZ_NOTE(st, "seed %lld, row %s, stage %s", seed, row, stage->name);
-}
-
-/* Runs the stages in the file's order: those that a stage names stand before it. Rows and seeds
- * share stages: each runs, and is counted, where it first stands; one left out never is. */
-static cz_status run_stages(cz_session *s, const cz_run_request *r, cz_plan *p) {
-  size_t all = cz_plan_count(p), total = 0, at = 0;
-  for (size_t k = 0; k < all; k++) total += p->stages[k].first;
-  for (size_t k = 0; k < all; k++)
-    if (p->stages[k].first) CZ_TRY(run_stage(s, r, p, k, ++at, total));
-  return CZ_OK;
-}
-
 static cz_status stage_metrics(json_t *into, const cz_run_request *r, const cz_plan_stage *stage) {
   char folder[4096];
   json_t *result;
@@ -255,8 +218,9 @@ done:
 }
 
 static cz_status run_locked(cz_session *s, const cz_run_request *r, cz_plan *p) {
+  if (r->works) return cz__run_stages(s, r, p);
   CZ_TRY(cz_comm_agree(s->comm, s->comm->rank == 0 ? record_plan(r, p) : CZ_OK));
-  CZ_TRY(run_stages(s, r, p));
+  CZ_TRY(cz__run_stages(s, r, p));
   if (s->comm->rank != 0) return CZ_OK;
   return results_of(r, p);
 }
@@ -283,13 +247,15 @@ cz_status cz_experiment_run(cz_run_request *r) {
   cz_status st;
   CZ_GO(st, cz_session_open(&s, r->device, r->comm), done);
   CZ_GO(st, cz_session_jobs(&s, r->jobs), done);
-  cz_stop_on_signals(s.comm->size == 1);
+  cz_stop_on_signals(s.comm->size == 1 && !r->works);
+  s.works = r->works != NULL;
+  if (r->works) CZ_GO(st, cz_jobs_tie("--works", r->works), done);
   r->rank = s.comm->rank;
   st = cz_plan_open_text(&plan, r->file, r->text, r->scale, r->n_seeds, r->words, r->n_words, &s);
   CZ_GO(st, cz_comm_agree(s.comm, st), done);
   if (s.comm->rank == 0) CZ_GO(st, cz_stage_folder(r->folder, "plan.json", "config.yaml"), done);
   CZ_GO(st, make_folder(r), done);
-  if (s.comm->rank == 0) {
+  if (s.comm->rank == 0 && !r->works) { /* else who started this process holds it */
     CZ_GO(st, cz_fs_join(path, sizeof path, r->folder, "lock"), done);
     CZ_GO(st, cz_fs_lock(path, &lock), done);
   }

@@ -11,9 +11,10 @@ typedef struct cz_run_request {
   const char *file, *scale; /* scale null: the file's own choice */
   const char *text;         /* null, or the experiment, and `file` is a name for messages */
   const char *device, *comm;
-  const char *jobs; /* processes for members, or null: one */
-  int64_t n_seeds;  /* 0: the file's */
-  char **words;     /* overrides, key=value */
+  const char *jobs;  /* processes that share the stages and their members, or null: one */
+  const char *works; /* null, or this process is one of them, started by the process so numbered */
+  int64_t n_seeds;   /* 0: the file's */
+  char **words;      /* overrides, key=value */
   size_t n_words;
   char folder[2048]; /* of the run; resolved when the run begins */
   int rank;          /* filled in: this process's among those of the run */

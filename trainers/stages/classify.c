@@ -281,6 +281,7 @@ const cz_stage_kind cz_stage_row_classify = {
                             "pretrained model (init: FOLDER): by prompts on the model as it is, by "
                             "PET's ensemble of models tuned under prompts, or without a prompt.\n"),
     .parts = parts,
+    .members = true,
     .leaves = CZ_LEAVES_PREDICTIONS,
     .results = results,
     .check = check,

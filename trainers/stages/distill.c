@@ -232,6 +232,7 @@ const cz_stage_kind cz_stage_row_distill = {
                             "Trains a classifier (init: FOLDER, a pretrained model) on what the "
                             "ensemble of a classify stage says of unlabelled texts.\n"),
     .parts = parts,
+    .members = true,
     .leaves = CZ_LEAVES_MODEL | CZ_LEAVES_PREDICTIONS,
     .results = results,
     .check = check,

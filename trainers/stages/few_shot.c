@@ -90,7 +90,7 @@ cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *
 cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,
                               const cz_member_list *list, const char *kind) {
   cz_jobs jobs = {0};
-  cz_status st = cz_jobs_start(&jobs, s, kind, list->folder, f->job.config_hash);
+  cz_status st = cz_jobs_members(&jobs, s, kind, list->folder, f->job.config_hash);
   if (st == CZ_OK) st = cz_members_compute(members, list);
   cz_status waited = cz_jobs_wait(&jobs, st);
   return st != CZ_OK ? st : waited;

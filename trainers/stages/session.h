@@ -13,8 +13,9 @@ typedef struct cz_session {
   cz_comm *comm;
   cz_device *device;
   cz_inputs inputs; /* files that were hashed */
-  int64_t jobs;     /* processes that compute a stage's members (jobs.h); 0 and 1: this one */
-  bool joins;       /* this process is one of them, and leaves nothing but members */
+  int64_t jobs;     /* processes that share members or stages (jobs.h); 0 and 1: this one */
+  bool joins;       /* this process helps at a stage, and leaves nothing but members */
+  bool works;       /* it shares the stages of a run that another process has checked */
   struct {
     char folder[4096], kind[CZ_PROCESSOR_BYTES];
   } other; /* a finished stage from another kind of processor; empty: none was met */

@@ -334,22 +334,41 @@ cz_status cz_stage_run(cz_session *s, const cz_config_node *node, const cz_confi
   return st;
 }
 
+/* Computes members of W, in whose folder another process writes the rest. */
+static cz_status compute_members(cz_session *s, const work *w) {
+  cz_stage_output out = {w->folder, w->hash, json_object(), json_object()};
+  s->joins = true;
+  cz_log_quiet(true);
+  cz_status st = run_kind(s, w, &out);
+  cz_log_quiet(false);
+  s->joins = false;
+  json_decref(out.metrics);
+  json_decref(out.measured);
+  return st;
+}
+
 /** Computes members of the stage that NODE describes, which another process runs in FOLDER and asks
  * for with WORD (cz_jobs_join). Leaves nothing else there. Ends when that process does, which is
  * also what says that it was stopped. */
 cz_status cz_stage_join(cz_session *s, const cz_config_node *node, const char *folder,
                         const char *word) {
   work w = {.node = node, .identity = node, .folder = folder};
-  cz_stage_output out = {.folder = folder};
-  CZ_TRY(cz_jobs_join(&out.config_hash, word));
+  CZ_TRY(cz_jobs_join(&w.hash, word));
   CZ_TRY(cz_stage_kind_of(&w.kind, node));
   CZ_TRY(cz_stage_known(w.kind, node));
-  s->joins = true;
-  cz_log_quiet(true);
-  out.metrics = json_object();
-  out.measured = json_object();
-  cz_status st = run_kind(s, &w, &out);
-  json_decref(out.metrics);
-  json_decref(out.measured);
+  cz_status st = compute_members(s, &w);
   return st == CZ_EINTERRUPT ? cz_error_clear(), CZ_OK : st;
+}
+
+/** As cz_stage_join, by a process that knows what cz_stage_run was called with: members of a stage
+ * that another process of the same run holds. */
+cz_status cz_stage_help_with(cz_session *s, const cz_config_node *node,
+                             const cz_config_node *identity, const char *folder) {
+  work w = {.node = node, .identity = identity, .folder = folder};
+  CZ_TRY(cz_stage_kind_of(&w.kind, node));
+  w.record = json_object();
+  cz_status st = cz_stage_checkpoint_hash(&w.hash, w.record, s, w.kind, node, identity);
+  if (st == CZ_OK) st = compute_members(s, &w);
+  json_decref(w.record);
+  return st;
 }

@@ -63,6 +63,7 @@ typedef struct cz_stage_kind {
   const char *usage;                 /* the command's manual: CZ_STAGE_USAGE */
   const cz_stage_part *const *parts; /* null-terminated; `kind` and `seed` come on top */
   unsigned leaves;                   /* of cz_stage_product */
+  bool members;                      /* processes may share it: cz_stage_join, cz_stage_help_with */
   const char *const *results;        /* values that every result has, null-terminated; or null */
   cz_status (*check)(struct cz_check *c, const cz_recipe *recipe); /* null: parts are enough */
   cz_status (*run)(cz_session *s, const cz_recipe *recipe, cz_stage_output *out);
@@ -101,6 +102,8 @@ CZ_MUST cz_status cz_stage_run(cz_session *s, const cz_config_node *node,
                                const cz_config_node *identity, const char *folder);
 CZ_MUST cz_status cz_stage_join(cz_session *s, const cz_config_node *node, const char *folder,
                                 const char *word);
+CZ_MUST cz_status cz_stage_help_with(cz_session *s, const cz_config_node *node,
+                                     const cz_config_node *identity, const char *folder);
 CZ_MUST cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_session *s,
                                            const cz_stage_kind *kind, const cz_config_node *node,
                                            const cz_config_node *identity);
