@@ -60,13 +60,15 @@ static cz_status lock_aside(cz_new_folder *f) {
   return CZ_OK;
 }
 
-/* Removes the files in the folder beside; false, with errno, when one stays. */
-static bool empty(const char *aside) {
+/* Removes the files in FOLDER, perhaps at the same time as others; false, with errno, when one
+ * stays. */
+static bool empty(const char *folder) {
   int why = 0;
-  DIR *d = opendir(aside);
+  DIR *d = opendir(folder);
   if (!d) return false;
   for (const struct dirent *e; (e = readdir(d));)
-    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && unlinkat(dirfd(d), e->d_name, 0))
+    if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && unlinkat(dirfd(d), e->d_name, 0) &&
+        errno != ENOENT)
       why = errno;
   closedir(d);
   errno = why;
@@ -106,4 +108,12 @@ void cz_new_folder_discard(cz_new_folder *f) {
   if (empty(f->aside)) rmdir(f->aside);
   close(f->handle);
   f->handle = -1;
+}
+
+/** Removes the folder PATH with its files; nothing when it is not there. Several processes may do
+ * so at once. CZ_EIO, with the system's reason, when a file stays, as one of a folder below does.
+ */
+cz_status cz_folder_remove(const char *path) {
+  if ((empty(path) && rmdir(path) == 0) || errno == ENOENT) return CZ_OK;
+  return CZ_FAIL(CZ_EIO, "%s: can't be removed: %s", path, strerror(errno));
 }

@@ -16,5 +16,6 @@ typedef struct cz_new_folder {
 CZ_MUST cz_status cz_new_folder_open(cz_new_folder *f, const char *path);
 CZ_MUST cz_status cz_new_folder_commit(cz_new_folder *f);
 void cz_new_folder_discard(cz_new_folder *f);
+CZ_MUST cz_status cz_folder_remove(const char *path);
 
 #endif

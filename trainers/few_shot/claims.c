@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/stop.h"
+#include "checkpoint/checkpoint.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -30,14 +31,36 @@ static bool is_done(const cz_examples *e, const char *folder, bool says) {
   return good;
 }
 
+/* Of the models that are there the best one stays. */
+static cz_status drop_beaten(cz_members *m, const cz_member_list *l) {
+  size_t best;
+  if (l->keep != CZ_KEEP_BEST) return CZ_OK;
+  return cz_keep_best(cz_members_examples(m), l->folder, l->plans, l->n, &best);
+}
+
 static cz_status compute_one(cz_members *m, const cz_member_list *l, size_t i, const char *folder) {
   cz_member_plan plan = l->plans[i];
   cz_prepared texts = {0};
+  char model[4096];
   cz_status st = l->train_of ? l->train_of(l->self, &texts, i) : CZ_OK;
   if (l->train_of && texts.count) plan.train = &texts;
+  if (st == CZ_OK && l->keep != CZ_KEEP_LOGITS && !plan.model) {
+    st = cz_member_model_folder(model, sizeof model, l->folder, &plan);
+    plan.model = model;
+  }
   if (st == CZ_OK) st = cz_members_run(m, &plan, folder);
   cz_prepared_free(&texts);
-  return st;
+  return st == CZ_OK ? drop_beaten(m, l) : st;
+}
+
+/* What a process that was killed right behind a member's scores has left of it. */
+static cz_status tidy(cz_members *m, const cz_member_list *l) {
+  char folder[4096];
+  for (size_t i = 0; i < l->n; i++) {
+    CZ_TRY(cz_member_folder(folder, sizeof folder, l->folder, &l->plans[i]));
+    CZ_TRY(cz_checkpoint_remove(folder));
+  }
+  return drop_beaten(m, l);
 }
 
 /* Computes member I unless it is done or somebody else holds it, which leaves it *OPEN. */
@@ -77,7 +100,7 @@ cz_status cz_members_compute(cz_members *m, const cz_member_list *l) {
       CZ_TRY(take(m, l, i, e, &open));
       left += open;
     }
-    if (!left) return CZ_OK;
+    if (!left) return tidy(m, l);
     nanosleep(&moment, NULL);
   }
 }

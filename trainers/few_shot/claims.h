@@ -5,13 +5,14 @@
 #ifndef CZ_FEW_SHOT_CLAIMS_H
 #define CZ_FEW_SHOT_CLAIMS_H
 
-#include "few_shot/member.h"
+#include "few_shot/keep.h"
 
 /* What a stage's members are, in ascending order of pattern and repetition. */
 typedef struct cz_member_list {
   const char *folder; /* of the stage; members lie in FOLDER/members */
   cz_member_plan *plans;
   size_t n;
+  cz_keep keep; /* BEST: T has texts */
   /* Fills OUT with the training texts of member I; null: they are not trained. */
   cz_status (*train_of)(void *self, cz_prepared *out, size_t i);
   void *self;

@@ -18,7 +18,7 @@
 struct cz_members {
   cz_members_options o;
   cz_model *model;
-  void *pretrained;    /* its values, device memory laid out like them */
+  cz_hf_weights *pretrained; /* its folder's, mapped */
   cz_scorer *scorer;   /* of the patterns with one mask, and of plain texts; null: there are none */
   cz_answers *answers; /* of those with several */
   cz_preparer preparer;
@@ -72,13 +72,6 @@ static cz_status open_model(cz_members *m) {
   return cz_loop_take_model(m->model, &m->o.job.train);
 }
 
-static cz_status keep_pretrained(cz_members *m) {
-  cz_device *d = m->o.device;
-  cz_params *p = m->model->params;
-  CZ_TRY(cz_device_alloc_for(d, &m->pretrained, cz_params_bytes(p), "the pretrained values"));
-  return d->copy(d, m->pretrained, p->values, cz_params_bytes(p));
-}
-
 static cz_member_shape shape_of(const cz_members *m) {
   return (cz_member_shape){.classifier = m->o.classifier,
                            .soft = m->o.soft,
@@ -120,7 +113,7 @@ cz_status cz_members_open(cz_members **m, const cz_members_options *options) {
   cz_vocabulary_of(&(*m)->vocabulary, options->tokenizer);
   CZ_GO(st, find_width(*m), fail);
   CZ_GO(st, open_model(*m), fail);
-  CZ_GO(st, keep_pretrained(*m), fail);
+  CZ_GO(st, cz_hf_weights_open(&(*m)->pretrained, (*m)->model, options->init), fail);
   CZ_GO(st, open_scorer(*m), fail);
   CZ_GO(st, open_answers(*m), fail);
   if (options->held_out > 0 && !options->classifier)
@@ -141,7 +134,7 @@ void cz_members_close(cz_members **m) {
   cz_held_out_texts_close(&x->held_out);
   cz_scorer_destroy(&x->scorer);
   cz_answers_destroy(&x->answers);
-  if (x->pretrained) cz_device_free(x->o.device, &x->pretrained, cz_params_bytes(x->model->params));
+  cz_hf_weights_close(&x->pretrained);
   cz_model_destroy(&x->model);
   cz_preparer_free(&x->preparer);
   free(x->words);
@@ -220,17 +213,12 @@ done:
   return st;
 }
 
-/* The model as it was opened, but for heads that it did not have: those are each member's own. */
+/* The model as it was opened, but for what the folder lacks, which each member draws for itself. */
 static cz_status reset(cz_members *m, const cz_member_plan *plan) {
-  cz_params *p = m->model->params;
-  cz_device *d = m->o.device;
-  CZ_TRY(d->copy(d, p->values, m->pretrained, cz_params_bytes(p)));
-  for (size_t i = 0; i < p->n; i++)
-    if (m->model->origins[i].heads & m->model->drawn)
-      CZ_TRY(cz_params_init_one(p, i, seed_of(m, plan)));
+  CZ_TRY(cz_hf_weights_load(m->pretrained, m->model, seed_of(m, plan)));
   if (!m->o.classifier) widen_words(m, prompt_of(m, plan->pattern));
   if (plan->calibrated_start) CZ_TRY(start_calibrated(m, plan->offsets));
-  cz_params_values_written(p);
+  cz_params_values_written(m->model->params);
   return CZ_OK;
 }
 

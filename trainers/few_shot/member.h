@@ -1,13 +1,17 @@
 /* Members: models of one ensemble, each of which starts from the same pretrained weights, is
  * trained on texts of its own under its own pattern, and leaves its scores.
  *
- * What they share is made once in a process: the model, its pretrained values, the net that scores.
+ * What they share is made once in a process: the model and the net that scores. The pretrained
+ * weights stay mapped, so that float32 numbers go from the page cache, which all processes share,
+ * into the model, and no process has a second copy of them.
  * A member's random draws are keyed by seed, generation, pattern and repetition, so it is the same
  * wherever and in whatever order it is computed.
  *
- *   FOLDER/logits.h5       scores of all sets, accuracy before training, masked-LM losses; the
- * member is done when it is there FOLDER/lock            held by the process that computes it
- *   FOLDER/checkpoint.h5   while it is trained
+ *   FOLDER/logits.h5      scores of all sets, accuracy before training, masked-LM losses; when it
+ *                         is there the member is done
+ *   FOLDER/lock           held by the process that computes it
+ *   FOLDER/checkpoint.h5  while it is trained
+ *   FOLDER/model          where it is kept (keep.h)
  *   FOLDER/metrics.jsonl, events.* */
 #ifndef CZ_FEW_SHOT_MEMBER_H
 #define CZ_FEW_SHOT_MEMBER_H
@@ -43,7 +47,7 @@ typedef struct cz_members cz_members;
 /* One of them. */
 typedef struct cz_member_plan {
   int32_t pattern, repetition, generation; /* pattern -1: the texts as they stand */
-  const char *model;        /* folder that the trained model is left in; null: none */
+  const char *model; /* folder that the trained model is left in, before the scores; null: none */
   const cz_prepared *train; /* as cz_members_prepare makes it; null: not trained */
   const double *offsets;    /* [C] of its pattern's calibration, or null: scores
                                before training are judged without them */

@@ -29,6 +29,14 @@ static cz_status has_texts(const cz__classifying *c, const cz_recipe *recipe) {
                          cz__strategy_names[c->keys.strategy]);
 }
 
+/* The best model is told by T. */
+static cz_status can_keep(const cz__classifying *c, const cz_recipe *recipe) {
+  if (c->keys.keep != CZ_KEEP_BEST || c->f.examples->t.n) return CZ_OK;
+  return cz_config_error(cz_config_get(recipe->node, cz_classify_section.name),
+                         "keep: T is empty, and the best model is the one that is right on most of "
+                         "its texts; all or logits do without it");
+}
+
 /* Members in ascending order of pattern and repetition. */
 static cz_status make_plans(cz__classifying *c, const cz_recipe *recipe) {
   int32_t *patterns = NULL, plain = -1;
@@ -137,6 +145,7 @@ done:
 static cz_status compute(cz__classifying *c, cz_session *s, const char *folder) {
   cz_member_list list = {
       .folder = folder, .plans = c->plans, .n = c->n, .train_of = train_of, .self = c};
+  list.keep = (cz_keep)c->keys.keep;
   if (!cz__classify_trains(c)) list.train_of = NULL;
   for (size_t i = 0; c->offsets && i < c->n; i++) {
     c->plans[i].offsets = c->offsets + (ptrdiff_t)c->plans[i].pattern * c->f.examples->classes;
@@ -201,6 +210,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, cz__classify_bind(&c, recipe, out->config_hash), done);
   CZ_GO(st, cz_few_shot_open(&c.f, recipe, s), done);
   CZ_GO(st, has_texts(&c, recipe), done);
+  CZ_GO(st, can_keep(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
   say_sizes(&c);

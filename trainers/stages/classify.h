@@ -16,7 +16,7 @@ typedef enum cz__strategy {
 extern const char *const cz__strategy_names[];
 
 typedef struct cz__classify_keys {
-  int strategy, weights, calibrate, balance, fidelity, decoding;
+  int strategy, weights, calibrate, balance, fidelity, decoding, keep;
   bool calibrated_start;
   const char *patterns, *from;
   int64_t repetitions, lm_examples, held_out, score_tokens;

@@ -61,6 +61,9 @@ static const cz_key_spec section_keys[] = {
            .unit = "texts",
            .help = "texts of the test set whose masked-LM loss is taken before and after training: "
                    "what a member forgets"),
+    CZ_KEY(cz__classify_keys, keep, ENUM, .fallback = "logits", .choices = cz_keep_names,
+           .help = "of members' models: none, scores are enough for all that follows; the one of "
+                   "the best accuracy on T, the first of several; or all, each in its folder"),
     CZ_KEY(cz__classify_keys, score_tokens, INT, .fallback = "4096", .min = 1, .max = 1 << 24,
            .unit = "tokens", .help = "tokens that are scored at once"),
 };
@@ -94,6 +97,9 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
         "lm_examples %lld: of batch.examples %lld some must be left for labelled "
         "texts, and batch.shards %lld must divide it",
         (long long)k->lm_examples, (long long)b->examples, (long long)b->shards);
+  if (k->keep != CZ_KEEP_LOGITS && !cz__classify_trains(c))
+    return cz_config_error(node, "keep: strategy %s trains no model that could be kept",
+                           cz__strategy_names[k->strategy]);
   if (*k->from && k->strategy != CZ__PET)
     return cz_config_error(node, "from: generations are those of strategy pet");
   return CZ_OK;

@@ -19,7 +19,10 @@ typedef struct distill_keys {
   int weights;
   double temperature;
   int64_t repetitions, score_tokens;
+  int keep; /* index into keeps */
 } distill_keys;
+
+static const char *const keeps[] = {"first", "all", NULL};
 
 static const cz_key_spec section_keys[] = {
     CZ_KEY(distill_keys, from, TEXT,
@@ -30,7 +33,10 @@ static const cz_key_spec section_keys[] = {
     CZ_KEY(distill_keys, temperature, REAL, .fallback = "2", .min = 1e-3, .max = 1e3,
            .help = "of the targets and of the loss"),
     CZ_KEY(distill_keys, repetitions, INT, .fallback = "1", .min = 1, .max = 1000,
-           .help = "classifiers; the first is kept, all are averaged in the scores"),
+           .help = "classifiers; all are averaged in the scores"),
+    CZ_KEY(distill_keys, keep, ENUM, .fallback = "first", .choices = keeps,
+           .help = "of the classifiers: the first, which is the stage's model, or also the others, "
+                   "each in its member's folder"),
     CZ_KEY(distill_keys, score_tokens, INT, .fallback = "4096", .min = 1, .max = 1 << 24,
            .unit = "tokens", .help = "tokens that are scored at once"),
 };
@@ -157,6 +163,7 @@ static cz_status compute(distilling *d, cz_session *s, const char *folder) {
   const cz_member_list list = {.folder = folder,
                                .plans = d->plans,
                                .n = (size_t)d->keys.repetitions,
+                               .keep = d->keys.keep ? CZ_KEEP_ALL : CZ_KEEP_LOGITS,
                                .train_of = train_of,
                                .self = d};
   o.classifier = o.soft = true;

@@ -1,8 +1,11 @@
 #include "stages/few_shot.h"
 #include "stages/jobs.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "few_shot/chosen.h"
+#include "few_shot/task_file.h"
 #include "nn/hf.h"
+#include "stages/model_folder.h"
 #include "stages/precision.h"
 #include "stages/train.h"
 #include "tasks/baseline.h"
@@ -85,6 +88,21 @@ cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *
   return cz_comm_split(s->comm, &f->alone, s->comm->rank);
 }
 
+/* Gives the models that the members of LIST have left what else such a folder holds. */
+static cz_status complete_models(const cz_few_shot *f, const cz_member_list *list) {
+  const cz_examples *e = f->examples;
+  char model[4096];
+  for (size_t i = 0; list->keep != CZ_KEEP_LOGITS && i < list->n; i++) {
+    CZ_TRY(cz_member_model_folder(model, sizeof model, list->folder, &list->plans[i]));
+    if (!cz_fs_is_dir(model)) continue;
+    CZ_TRY(cz_model_folder_take_tokenizer(f->tokenizer, f->init, model));
+    if (f->head == CZ_HEAD_CLASSIFICATION)
+      CZ_TRY(cz_task_file_write(model, e->file, (int64_t)e->prompts->max_length));
+    cz_log("%s: a member's model is kept in %s", f->job.what, model);
+  }
+  return CZ_OK;
+}
+
 /** Computes the members of LIST, of a stage of KIND, together with the session's other processes.
  */
 cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,
@@ -93,7 +111,8 @@ cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members
   cz_status st = cz_jobs_members(&jobs, s, kind, list->folder, f->job.config_hash);
   if (st == CZ_OK) st = cz_members_compute(members, list);
   cz_status waited = cz_jobs_wait(&jobs, st);
-  return st != CZ_OK ? st : waited;
+  CZ_TRY(st != CZ_OK ? st : waited);
+  return cz_session_writes(s) ? complete_models(f, list) : CZ_OK;
 }
 
 /** Frees what F holds. */
