@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/** How many edits SIZE bytes are. A file without any must be read, else nothing is tested. */
+static inline size_t edits_of(size_t size) { return size / 4; }
+
 /** GOOD with the edits of DATA as a file, good until the next call. */
 static inline const char *edited_file(const cz_buf *good, const uint8_t *data, size_t size) {
   char *copy = malloc(good->len);
