@@ -274,6 +274,39 @@ static void test_plain(void **state) {
   assert_string_equal(o.out, both);
 }
 
+/* A file whose first line is a record, its columns named, is read as one that names them. */
+static void test_columns(void **state) {
+  char with[4096];
+  make_classifier("bert_class", 3, 16);
+  write_text("in.csv", "first,label,second\nw7\\nw8,x,w9\nw10,y,w11 w12\n");
+  outcome o = cloze("predict", "--model", "model", "--input", "in.csv", "--out", "-");
+  EXPECT(0, o);
+  snprintf(with, sizeof with, "%s", o.out);
+  write_text("in.csv", "w7\\nw8,x,w9\nw10,y,w11 w12\n");
+#define PREDICT(...)                                                                               \
+  cloze("predict", "--model", "model", "--input", "in.csv", "--out", "-", __VA_ARGS__)
+  o = PREDICT("--columns", "first,label,second");
+  EXPECT(0, o);
+  assert_string_equal(o.out, with);
+  o = PREDICT("--columns", "first,label,second", "--backslashes", "line_ends");
+  EXPECT(0, o);
+  assert_string_not_equal(o.out, with);
+  snprintf(with, sizeof with, "%s", o.out);
+  write_text("in.csv", "w7 w8,x,w9\nw10,y,w11 w12\n");
+  o = PREDICT("--columns", "first,label,second");
+  EXPECT(0, o);
+  assert_string_equal(o.out, with);
+  REFUSED(2, "columns: none is called 'second'", PREDICT("--columns", "first,label,more"));
+  REFUSED(2, "--columns: expected the names of all columns", PREDICT("--columns", " , "));
+  REFUSED(2, "no kind of --backslashes is called 'space'; did you mean 'spaces'?",
+          PREDICT("--columns", "first,label,second", "--backslashes", "space"));
+  o = PREDICT("--columns", "first,second");
+  REFUSED(1, "2 of 2 records were wrong", o);
+  assert_non_null(strstr(o.out, "in.csv:1: 3 fields, `columns` has 2"));
+  REFUSED(1, "--columns of a command", PREDICT("--batch", "2"));
+#undef PREDICT
+}
+
 /* A child with pipes at both ends. */
 typedef struct piped {
   pid_t pid;
@@ -354,13 +387,11 @@ static void test_pipes(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_scores),
-                                     cmocka_unit_test(test_score_refused),
-                                     cmocka_unit_test(test_answers),
-                                     cmocka_unit_test(test_wrong_records),
-                                     cmocka_unit_test(test_predict_refused),
-                                     cmocka_unit_test(test_plain),
-                                     cmocka_unit_test(test_pipes)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_scores),          cmocka_unit_test(test_score_refused),
+      cmocka_unit_test(test_answers),         cmocka_unit_test(test_wrong_records),
+      cmocka_unit_test(test_predict_refused), cmocka_unit_test(test_plain),
+      cmocka_unit_test(test_columns),         cmocka_unit_test(test_pipes)};
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

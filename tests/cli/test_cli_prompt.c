@@ -78,6 +78,28 @@ static void test_files(void **state) {
   assert_non_null(strstr(o.err, "d.jsonl:1: \"label\" is missing"));
 }
 
+/* The official files, which name no columns, and a file without labels. */
+static void test_columns(void **state) {
+  write_text("p.yaml", PATTERN);
+  write_text("d.csv", "x,the\\good\ny,bad\n");
+  json_t *j = CHECK("--model", BERT, "--pattern", "p.yaml", "--data", "d.csv", "--columns",
+                    "label, text", "--backslashes", "spaces");
+  const json_t *data = json_object_get(j, "data");
+  assert_int_equal(number(data, "records"), 2);
+  assert_string_equal(json_string_value(json_object_get(data, "label")), "x");
+  const json_t *tokens =
+      json_object_get(json_array_get(json_object_get(j, "patterns"), 0), "tokens");
+  assert_string_equal(json_string_value(json_array_get(tokens, 4)), "good");
+  json_decref(j);
+  write_text("d.csv", "the good\nbad\n");
+  outcome o = cloze("prompt", "check", "--model", BERT, "--pattern", "p.yaml", "--data", "d.csv",
+                    "--columns", "text");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.err, "d.csv: none of the columns that were given is called 'label'"));
+  REFUSED(2, "--columns and --backslashes are of --data",
+          cloze("prompt", "check", "--model", BERT, "--pattern", "p.yaml", "--columns", "text"));
+}
+
 static void test_refused(void **state) {
   write_text("p.yaml", PATTERN);
   write_text("d.tsv", "text\tlabel\ngood\tx\nbad\tz\n");
@@ -109,6 +131,7 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_json), cmocka_unit_test(test_text),
-                                     cmocka_unit_test(test_files), cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_files), cmocka_unit_test(test_columns),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

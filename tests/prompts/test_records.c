@@ -113,7 +113,7 @@ static void test_headers(void **state) {
   cz_pattern_file *f = open_file("yelp_full");
   cz_records *r;
   FAILS(cz_records_read_as(&r, f, write_text("a.csv", "5,good\n1,bad\n"), &first), CZ_EINVAL,
-        "the key examples.columns may do so instead");
+        "the key examples.columns of an experiment's stage, may do so instead");
   assert_non_null(strstr(cz_error_message(), "a.csv:1"));
   FAILS(cz_records_read_as(&r, f, write_text("a.csv", "Label,Text\n5,good\n"), &given), CZ_EINVAL,
         "a.csv:1: the first line names the columns, which `columns` does already");

@@ -123,12 +123,12 @@ static void test_headers(void **state) {
   refuse(
       "a.csv", "txt,kind\n", none, CZ_EINVAL,
       "a.csv:1: the header has no column 'text'; did you mean 'txt'? (the first line of the file "
-      "must name its columns; for an experiment's stage the key "
-      "examples.columns may do so instead)");
+      "must name its columns; --columns of a command, or the key examples.columns of an "
+      "experiment's stage, may do so instead)");
   refuse("a.csv", "3,\"Wall St. falls\",more\n", none, CZ_EINVAL,
          "a.csv:1: the header has no column 'text'; known are 3, Wall St. falls, more (the first "
-         "line of the file must name its columns; for an experiment's stage the key "
-         "examples.columns may do so instead)");
+         "line of the file must name its columns; --columns of a command, or the key "
+         "examples.columns of an experiment's stage, may do so instead)");
   refuse("a.csv", "text;kind\n", none, CZ_EINVAL, "are fields separated by commas?");
   refuse("a.tsv", "text,kind\n", none, CZ_EINVAL, "are fields separated by tabs?");
   refuse("a.csv", "text,kind,text\n", need, CZ_EINVAL,

@@ -2,10 +2,12 @@
 #include "commands/commands.h"
 #include "device/help.h"
 #include "experiment/pet.h"
+#include "tasks/readers/table.h"
 
 const char cz_pet_usage[] =
     "cloze pet --model DIR --pattern FILE [--train FILE] --unlabeled FILE --test FILE --out DIR "
-    "[--labels a,b,...] [--ipet] [--zero-shot] [--jobs N] [--device D] [--comm C] [key=value ...]\n"
+    "[--labels a,b,...] [--columns a,b] [--backslashes H] [--ipet] [--zero-shot] [--jobs N] "
+    "[--device D] [--comm C] [key=value ...]\n"
     "From a few labelled texts, unlabelled ones and a pattern file to a classifier: PET, or iPET.\n"
     "  --model DIR       a pretrained masked LM (a Hugging Face directory)\n"
     "  --pattern FILE    fields, labels, words, patterns (docs/pet.md 3; cloze prompt check shows "
@@ -14,7 +16,7 @@ const char cz_pet_usage[] =
     "names in the pattern file\n"
     "  --unlabeled FILE  texts that the ensemble labels for the classifier\n"
     "  --test FILE       texts to classify; with labels they are scored\n"
-    "  --labels a,b,...  of a pattern file that names none\n"
+    "  --labels a,b,...  of a pattern file that names none\n" CZ_COLUMNS_HELP
     "  --ipet            generations of ensembles, each labelling texts for the next\n"
     "  --zero-shot       without labelled texts\n"
     "  --out DIR         result.json, predictions.jsonl, label_next.jsonl, student/ (cloze "
@@ -48,12 +50,14 @@ static cz_status check(const cz_pet_request *r) {
 /** The command `cloze pet`; its usage says what it reads and writes. Collective under MPI. */
 cz_status cz_command_pet(int argc, char **argv) {
   cz_pet_request r = {.device = "cpu", .comm = "auto"};
-  const cz_option options[] = {{"--model", &r.model, NULL}, {"--pattern", &r.pattern, NULL},
-                               {"--train", &r.train, NULL}, {"--unlabeled", &r.unlabeled, NULL},
-                               {"--test", &r.test, NULL},   {"--labels", &r.labels, NULL},
-                               {"--out", &r.out, NULL},     {"--device", &r.device, NULL},
-                               {"--comm", &r.comm, NULL},   {"--ipet", NULL, &r.ipet},
-                               {"--jobs", &r.jobs, NULL},   {"--zero-shot", NULL, &r.zero_shot}};
+  const cz_option options[] = {
+      {"--model", &r.model, NULL},     {"--pattern", &r.pattern, NULL},
+      {"--train", &r.train, NULL},     {"--unlabeled", &r.unlabeled, NULL},
+      {"--test", &r.test, NULL},       {"--labels", &r.labels, NULL},
+      {"--out", &r.out, NULL},         {"--device", &r.device, NULL},
+      {"--comm", &r.comm, NULL},       {"--ipet", NULL, &r.ipet},
+      {"--jobs", &r.jobs, NULL},       {"--zero-shot", NULL, &r.zero_shot},
+      {"--columns", &r.columns, NULL}, {"--backslashes", &r.backslashes, NULL}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, -1, cz_pet_usage));
   CZ_TRY(check(&r));

@@ -13,7 +13,8 @@
 #include <string.h>
 
 const char cz_predict_usage[] =
-    "cloze predict --model DIR --input FILE|- --out FILE|- [--abstain P] [--batch N] [--device D]\n"
+    "cloze predict --model DIR --input FILE|- --out FILE|- [--abstain P] [--batch N] [--columns "
+    "a,b] [--backslashes H] [--device D]\n"
     "Answers each record of the input, in order, with a line\n"
     "  {\"row\": n, \"label\": \"...\", \"probabilities\": {\"...\": p, ...}}\n"
     "rows numbered from 0. DIR is all it needs: a classifier with cloze_task.json, as `cloze "
@@ -25,9 +26,14 @@ const char cz_predict_usage[] =
     "does not grow with the input. A record that is wrong is answered with {\"row\": n, \"error\": "
     "\"...\"}, the others are answered, and\n"
     "the exit code is 1.\n"
-    "  --abstain P  from 0 to 1: the label is null where its probability is below P\n"
-    "  --batch N    records that are computed together, 64 by default\n"
-    "  --device D   " CZ_DEVICE_HELP "\n";
+    "  --abstain P       from 0 to 1: the label is null where its probability is below P; which "
+    "part "
+    "of the test texts each P leaves, and how\n"
+    "                    many of those are right, is `abstain` of the student in result.json of "
+    "cloze "
+    "pet (docs/reports.md 4.4)\n"
+    "  --batch N         records that are computed together, 64 by default\n" CZ_COLUMNS_HELP
+    "  --device D        " CZ_DEVICE_HELP "\n";
 
 /* One that was read and is not answered yet. */
 typedef struct waiting {
@@ -36,9 +42,10 @@ typedef struct waiting {
 } waiting;
 
 typedef struct session {
-  const char *folder, *input, *out, *device_name;
+  const char *folder, *input, *out, *device_name, *columns, *backslashes;
   double abstain;
   int64_t batch;
+  cz_arena *arena; /* of the names of columns */
   cz_device *device;
   cz_classifier *classifier;
   cz_table *table;
@@ -51,9 +58,11 @@ typedef struct session {
 
 static cz_status parse(session *s, int argc, char **argv) {
   const char *abstain = "0", *batch = "64";
-  const cz_option options[] = {{"--model", &s->folder, NULL}, {"--input", &s->input, NULL},
-                               {"--out", &s->out, NULL},      {"--abstain", &abstain, NULL},
-                               {"--batch", &batch, NULL},     {"--device", &s->device_name, NULL}};
+  const cz_option options[] = {
+      {"--model", &s->folder, NULL},    {"--input", &s->input, NULL},
+      {"--out", &s->out, NULL},         {"--abstain", &abstain, NULL},
+      {"--batch", &batch, NULL},        {"--device", &s->device_name, NULL},
+      {"--columns", &s->columns, NULL}, {"--backslashes", &s->backslashes, NULL}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 0, 0, cz_predict_usage));
   if (!s->folder || !s->input || !s->out)
@@ -74,7 +83,9 @@ static cz_status open_all(session *s) {
   CZ_TRY(cz_recipe_model_folder(s->folder));
   CZ_TRY(cz_classifier_open(&s->classifier, s->folder, s->device, 4096));
   const cz_pattern_file *file = s->classifier->file;
-  const cz_table_layout layout = {.columns = file->columns, .n_columns = file->n_fields};
+  cz_table_layout layout = {.columns = file->columns, .n_columns = file->n_fields};
+  CZ_TRY(cz_arena_create(&s->arena, "columns"));
+  CZ_TRY(cz_table_layout_take(&layout, s->arena, s->columns, s->backslashes));
   CZ_TRY(cz_table_open(&s->table, s->input, &layout));
   return cz_line_output_open(&s->output, s->out);
 }
@@ -150,6 +161,7 @@ cz_status cz_command_predict(int argc, char **argv) {
   if (st == CZ_OK) st = answer_all(&s);
   cz_status closed = cz_line_output_close(&s.output);
   cz_table_close(&s.table);
+  cz_arena_destroy(&s.arena);
   cz_classifier_close(&s.classifier);
   cz_device_close(&s.device);
   cz_buf_free(&s.errors);

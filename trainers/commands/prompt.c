@@ -11,25 +11,25 @@
 #include <string.h>
 
 const char cz_prompt_usage[] =
-    "usage: cloze prompt check --model DIR --pattern FILE [--data FILE] [--row N] [--labels "
-    "a,b,...] "
-    "[--json] [max_length=N]\n"
+    "usage: cloze prompt check --model DIR --pattern FILE [--data FILE] [--row N] [--labels a,b] "
+    "[--columns a,b] [--backslashes H] [--json] [max_length=N]\n"
     "\n"
     "Reads a pattern file against a model's tokenizer: proves each label word, and shows for each "
     "pattern the tokens that the model reads, where the\n"
     "masks are, what was cut, and the ids of the words. Weights are not looked at.\n"
     "\n"
-    "  --model DIR      folder with a tokenizer, or a tokenizer.json\n"
-    "  --pattern FILE   YAML; experiments/pet/patterns has some, docs/pet.md says what is in them\n"
-    "  --data FILE      .csv or .tsv whose first line names the columns, or .jsonl; all of it is "
+    "  --model DIR       folder with a tokenizer, or a tokenizer.json\n"
+    "  --pattern FILE    YAML; experiments/pet/patterns has some, docs/pet.md says what is in "
+    "them\n"
+    "  --data FILE       .csv or .tsv whose first line names the columns, or .jsonl; all of it is "
     "tried, one row is shown\n"
-    "  --row N          which, from 0 (default 0); without --data all fields are empty\n"
-    "  --labels a,b     for a file that names no labels\n"
-    "  --json           one object\n"
-    "  max_length=N     tokens of an input, special ones included (default 256)\n";
+    "  --row N           which, from 0 (default 0); without --data all fields are empty\n"
+    "  --labels a,b      for a file that names no labels\n" CZ_COLUMNS_HELP
+    "  --json            one object\n"
+    "  max_length=N      tokens of an input, special ones included (default 256)\n";
 
 typedef struct request {
-  const char *model, *pattern, *data, *labels;
+  const char *model, *pattern, *data, *labels, *columns, *backslashes;
   int64_t row, max_length;
   bool json;
 } request;
@@ -41,6 +41,7 @@ typedef struct pattern_totals {
 
 typedef struct session {
   request r;
+  cz_arena *arena; /* of the names of columns */
   cz_tokenizer *tokenizer;
   cz_pattern_file *file;
   cz_prompts *prompts;
@@ -59,9 +60,11 @@ static const cz_key_spec keys[] = {
 static cz_status read_request(request *r, int argc, char **argv) {
   static const cz_section section = CZ_SECTION("prompt", "a prompt's input", keys);
   const char *row = NULL;
-  const cz_option options[] = {{"--model", &r->model, NULL},   {"--pattern", &r->pattern, NULL},
-                               {"--data", &r->data, NULL},     {"--row", &row, NULL},
-                               {"--labels", &r->labels, NULL}, {"--json", NULL, &r->json}};
+  const cz_option options[] = {
+      {"--model", &r->model, NULL},     {"--pattern", &r->pattern, NULL},
+      {"--data", &r->data, NULL},       {"--row", &row, NULL},
+      {"--labels", &r->labels, NULL},   {"--json", NULL, &r->json},
+      {"--columns", &r->columns, NULL}, {"--backslashes", &r->backslashes, NULL}};
   CZ_TRY(cz_args_parse(&argc, argv, options, sizeof options / sizeof *options));
   CZ_TRY(cz_args_count(argc, argv, 1, -1, cz_prompt_usage));
   if (strcmp(argv[1], "check"))
@@ -70,6 +73,9 @@ static cz_status read_request(request *r, int argc, char **argv) {
     return CZ_FAIL(CZ_EUSAGE, "prompt check: --model DIR and --pattern FILE are wanted");
   if (row && !r->data)
     return CZ_FAIL(CZ_EUSAGE, "prompt check: --row is of --data, which is missing");
+  if ((r->columns || r->backslashes) && !r->data)
+    return CZ_FAIL(CZ_EUSAGE, "prompt check: --columns and --backslashes are of --data, which is "
+                              "missing");
   if (row && (cz_parse_int(row, &r->row) != CZ_OK || r->row < 0))
     return CZ_FAIL(CZ_EUSAGE, "--row: expected a number from 0 up, found '%s'", row);
   cz_config *config;
@@ -79,12 +85,19 @@ static cz_status read_request(request *r, int argc, char **argv) {
   return st;
 }
 
+static cz_status read_data(session *s) {
+  cz_table_layout how = {.labels = CZ_LABELS_IF_THERE};
+  CZ_TRY(cz_arena_create(&s->arena, "columns"));
+  CZ_TRY(cz_table_layout_take(&how, s->arena, s->r.columns, s->r.backslashes));
+  return cz_records_read_as(&s->records, s->file, s->r.data, &how);
+}
+
 static cz_status open_all(session *s) {
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->r.model));
   CZ_TRY(cz_patterns_open(&s->file, s->r.pattern, s->r.labels));
   CZ_TRY(cz_prompts_create(&s->prompts, s->file, s->tokenizer, s->r.max_length));
   CZ_TRY(cz_prompt_texts_create(&s->texts, s->prompts));
-  return s->r.data ? cz_records_read(&s->records, s->file, s->r.data, CZ_LABELS_IF_THERE) : CZ_OK;
+  return s->r.data ? read_data(s) : CZ_OK;
 }
 
 /* Tokenises all records, or one whose fields are empty. */
@@ -335,6 +348,7 @@ done:
   cz_prompt_input_free(&s.input);
   cz_prompt_texts_destroy(&s.texts);
   cz_records_destroy(&s.records);
+  cz_arena_destroy(&s.arena);
   cz_prompts_destroy(&s.prompts);
   cz_patterns_close(&s.file);
   cz_tokenizer_destroy(&s.tokenizer);

@@ -41,6 +41,8 @@ static cz_status add_common(composing *c) {
   CZ_TRY(add_file(out, "unlabeled", r->unlabeled));
   CZ_TRY(add_file(out, "test", r->test));
   CZ_TRY(add_file(out, "labels", r->labels));
+  CZ_TRY(add_file(out, "columns", r->columns));
+  CZ_TRY(add_file(out, "backslashes", r->backslashes));
   return cz_buf_addf(out,
                      "}\n  batch: {examples: 16}\n  optimizer: {name: adamw, learning_rate: %s, "
                      "schedule: transformers_linear, weight_decay: 0.01, epsilon: 1e-8, "
@@ -91,12 +93,17 @@ static cz_status count_labelled(composing *c) {
   const cz_pet_request *r = c->r;
   cz_pattern_file *file = NULL;
   cz_records *records = NULL;
+  cz_table_layout how = {.labels = CZ_LABELS_NEEDED};
+  cz_arena *arena = NULL;
   cz_status st;
-  if (r->zero_shot) return CZ_OK;
+  CZ_GO(st, cz_arena_create(&arena, "columns"), done);
+  CZ_GO(st, cz_table_layout_take(&how, arena, r->columns, r->backslashes), done);
+  if (r->zero_shot) goto done;
   CZ_GO(st, cz_patterns_open(&file, r->pattern, r->labels), done);
-  CZ_GO(st, cz_records_read(&records, file, r->train, CZ_LABELS_NEEDED), done);
+  CZ_GO(st, cz_records_read_as(&records, file, r->train, &how), done);
   c->labelled = (int64_t)records->n;
 done:
+  cz_arena_destroy(&arena);
   cz_records_destroy(&records);
   cz_patterns_close(&file);
   return st;

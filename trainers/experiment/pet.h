@@ -19,6 +19,7 @@
 typedef struct cz_pet_request {
   const char *model, *pattern, *train, *unlabeled, *test; /* train, test may be null */
   const char *labels;                                     /* or null */
+  const char *columns, *backslashes; /* of files without a line that names the columns, or null */
   const char *out, *device, *comm;
   const char *jobs; /* processes, or null: one */
   bool ipet, zero_shot;

@@ -3,6 +3,7 @@
 #include "base/nearest.h"
 #include "tasks/readers/csv_rows.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -76,8 +77,8 @@ static cz_status find_column(const cz_table *t, size_t *column, const cz_fields 
   for (size_t i = 0; i < header->n; i++) exists |= !strcmp(header->text[i], name);
   if (st == CZ_OK || exists) return st;
   return CZ_FAIL(st,
-                 "%s (the first line of the file must name its columns; for an experiment's stage "
-                 "the key examples.columns may do so instead)",
+                 "%s (the first line of the file must name its columns; --columns of a command, or "
+                 "the key examples.columns of an experiment's stage, may do so instead)",
                  cz_error_message());
 }
 
@@ -103,8 +104,16 @@ static cz_status take_header(cz_table *t) {
   for (size_t i = 0; i < t->layout.n_columns; i++)
     CZ_TRY(find_given(&t->columns[i], t, t->layout.columns[i]));
   if (t->layout.labels == CZ_LABELS_NONE) return CZ_OK;
-  t->labelled = true;
-  return find_given(&t->label, t, t->layout.label);
+  const cz_table_layout *l = &t->layout;
+  for (size_t i = 0; i < l->n_header; i++) t->labelled |= !strcmp(l->header[i], l->label);
+  if (t->labelled || l->labels == CZ_LABELS_NEEDED) {
+    t->labelled = true;
+    return find_given(&t->label, t, l->label);
+  }
+  char why[512];
+  snprintf(why, sizeof why, "%s: none of the columns that were given is called '%.300s'",
+           t->at.path, l->label);
+  return note_unlabelled(t, why);
 }
 
 static cz_status read_header(cz_table *t) {
@@ -121,6 +130,27 @@ static cz_status read_header(cz_table *t) {
   if (st != CZ_EINVAL || t->layout.labels == CZ_LABELS_NEEDED) return st;
   CZ_TRY(note_unlabelled(t, cz_error_message()));
   cz_error_clear();
+  return CZ_OK;
+}
+
+/** Takes into LAYOUT what a user says of files whose first line is a record already: COLUMNS, the
+ * names of all columns with commas between, owned by ARENA, and BACKSLASHES, one of
+ * cz_backslashes_names. Either may be null: nothing is changed. CZ_EUSAGE for no name at all, and
+ * for another word. */
+cz_status cz_table_layout_take(cz_table_layout *layout, cz_arena *arena, const char *columns,
+                               const char *backslashes) {
+  size_t how = 0, names = 0;
+  char **header = NULL;
+  while (cz_backslashes_names[names]) names++;
+  if (backslashes) {
+    CZ_TRY(cz_find_name(&how, "kind of --backslashes", backslashes, cz_backslashes_names, names));
+    layout->backslashes = (cz_backslashes)how;
+  }
+  if (!columns) return CZ_OK;
+  CZ_TRY(cz_words(&header, &layout->n_header, arena, columns));
+  if (!layout->n_header)
+    return CZ_FAIL(CZ_EUSAGE, "--columns: expected the names of all columns, comma-separated");
+  layout->header = (const char *const *)header;
   return CZ_OK;
 }
 

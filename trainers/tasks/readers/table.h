@@ -29,6 +29,14 @@ typedef enum cz_backslashes {
 } cz_backslashes;
 extern const char *const cz_backslashes_names[]; /* null-terminated */
 
+/* What commands say of the options that cz_table_layout_take reads. */
+#define CZ_COLUMNS_HELP                                                                            \
+  "  --columns a,b     names of all columns of .csv and .tsv files whose first line is a record "  \
+  "already (the official files of AG's News, Yelp, Yahoo)\n"                                       \
+  "  --backslashes H   in their texts: keep (default); spaces, each is a space, as PET reads "     \
+  "AG's "                                                                                          \
+  "News; line_ends, \\n is a space and so is any other, as it reads Yelp and Yahoo\n"
+
 typedef struct cz_table_layout {
   const char *const *columns; /* [n_columns] of the fields */
   size_t n_columns;
@@ -50,6 +58,8 @@ typedef struct cz_table_record {
 
 typedef struct cz_table cz_table;
 
+CZ_MUST cz_status cz_table_layout_take(cz_table_layout *layout, cz_arena *arena,
+                                       const char *columns, const char *backslashes);
 CZ_MUST cz_status cz_table_open(cz_table **t, const char *path, const cz_table_layout *layout);
 CZ_MUST cz_status cz_table_next(cz_table *t, cz_table_record *record, bool *more);
 bool cz_table_has_line(const cz_table *t);
