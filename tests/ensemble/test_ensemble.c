@@ -255,6 +255,30 @@ static void test_judged(void **state) {
     FAILS(cz_judge(&j, bad[k], (const int32_t[]){0}, 1, 2), CZ_EINVAL, "no probability");
 }
 
+/* Four texts, of which the surest and the third are right: what each P leaves. */
+static void test_judged_abstaining(void **state) {
+  static const double p[] = {0.92, 0.08, 0.3, 0.7, 0.55, 0.45, 0.5, 0.5};
+  static const struct {
+    int percent;
+    double coverage, accuracy;
+  } cases[] = {{10, 1, 0.5},  {50, 1, 0.5},  {60, 0.5, 0.5}, {70, 0.5, 0.5},
+               {80, 0.25, 1}, {90, 0.25, 1}, {95, 0, NAN},   {99, 0, NAN}};
+  cz_judged j;
+  OK(cz_judge(&j, p, (const int32_t[]){0, 0, 0, 1}, 4, 2));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int k = 0;
+    while (k < CZ_JUDGE_ABSTAINS && cz_judge_abstains[k] != cases[i].percent) k++;
+    assert_true(k < CZ_JUDGE_ABSTAINS);
+    assert_true(j.abstain[k].coverage == cases[i].coverage);
+    if (isnan(cases[i].accuracy))
+      assert_true(isnan(j.abstain[k].accuracy));
+    else
+      assert_true(j.abstain[k].accuracy == cases[i].accuracy);
+  }
+  OK(cz_judge(&j, p, NULL, 4, 2));
+  assert_true(isnan(j.abstain[0].coverage) && isnan(j.abstain[0].accuracy));
+}
+
 static void test_abstaining(void **state) {
   const double confidence[] = {0.9, 0.5, 0.7, 0.5};
   const int32_t said[] = {1, 1, 0, 0}, wanted[] = {1, 0, 0, 1};
@@ -369,13 +393,21 @@ static void test_bayes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_means),          cmocka_unit_test(test_subsets),
-      cmocka_unit_test(test_accuracies),     cmocka_unit_test(test_members_that_are_wrong),
-      cmocka_unit_test(test_scores),         cmocka_unit_test(test_calibration),
-      cmocka_unit_test(test_bias),           cmocka_unit_test(test_agreement),
-      cmocka_unit_test(test_spread),         cmocka_unit_test(test_judged),
-      cmocka_unit_test(test_abstaining),     cmocka_unit_test(test_logistic),
-      cmocka_unit_test(test_logistic_edges), cmocka_unit_test(test_bayes),
+      cmocka_unit_test(test_means),
+      cmocka_unit_test(test_subsets),
+      cmocka_unit_test(test_accuracies),
+      cmocka_unit_test(test_members_that_are_wrong),
+      cmocka_unit_test(test_scores),
+      cmocka_unit_test(test_calibration),
+      cmocka_unit_test(test_bias),
+      cmocka_unit_test(test_agreement),
+      cmocka_unit_test(test_spread),
+      cmocka_unit_test(test_judged),
+      cmocka_unit_test(test_judged_abstaining),
+      cmocka_unit_test(test_abstaining),
+      cmocka_unit_test(test_logistic),
+      cmocka_unit_test(test_logistic_edges),
+      cmocka_unit_test(test_bayes),
   };
   int failed = cmocka_run_group_tests_name("ensemble", tests, open_fixtures, close_fixtures);
   return failed + run_next_tests() + run_drawn_tests();

@@ -29,7 +29,8 @@ run() {
 run table1_yahoo unsupervised iPET_0 supervised_10 iPET_10 PET_1000 70.7
 run table4_mnli weighted uniform 41.8
 run generations M0 M4 skipping
-run auxiliary_loss with@10 without@1000
+run auxiliary_loss with@10 without@1000 "with@10  *pet .*draws of T  *1e-4 " \
+  "without@1000  *plain .*draws of T  *0 " "Each pattern" "cloze predict --abstain P"
 
 # Official sets have no header: the same numbers from such files, and neither layout is taken for
 # the other.

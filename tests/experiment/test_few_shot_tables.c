@@ -157,18 +157,21 @@ static void write_scores(const char *at, double accuracy) {
 /* What a stage of a few-shot ensemble leaves; two members, seed S of 0, 1, 2. */
 static void write_ensemble(const char *at, int s) {
   char text[2048];
-  snprintf(text, sizeof text,
-           "{\"metrics\": {\"loss\": 1, \"members\": ["
-           "{\"accuracy\": 0.5, \"heldout_mlm_before\": 2, \"heldout_mlm_after\": %g}, "
-           "{\"accuracy\": 0.7, \"heldout_mlm_before\": 3, \"heldout_mlm_after\": 4}],"
-           "\"agreement\": {\"best\": 0.7, \"worst\": 0.5, \"mean\": 0.6, \"deviation\": 0.1, "
-           "\"pairs\": 0.8, \"kappa\": 0.25},"
-           "\"ensemble\": {\"accuracy\": 0.6, \"macro_f1\": 0.5, \"ece\": 0.%d, "
-           "\"coverage\": {\"100\": 0.6, \"90\": 0.62, \"80\": 0.65, \"50\": 0.75}, "
-           "\"reliability\": [%s{\"confidence\": 0.9, \"accuracy\": 0.%d, \"texts\": %d}], "
-           "\"shares\": {\"ga<mes\": 0.25, \"fonts\": 0.75}}}, \"measured\": {\"seconds\": 1}}",
-           3. + s, s + 1, s ? "" : "{\"confidence\": 0.4, \"accuracy\": 0.5, \"texts\": 7},", s + 4,
-           10 * (s + 1));
+  snprintf(
+      text, sizeof text,
+      "{\"metrics\": {\"loss\": 1, \"members\": ["
+      "{\"accuracy\": 0.5, \"pattern\": 0, \"heldout_mlm_before\": 2, \"heldout_mlm_after\": %g}, "
+      "{\"accuracy\": 0.7, \"pattern\": 2, \"heldout_mlm_before\": 3, \"heldout_mlm_after\": 4}],"
+      "\"agreement\": {\"best\": 0.7, \"worst\": 0.5, \"mean\": 0.6, \"deviation\": 0.1, "
+      "\"pairs\": 0.8, \"kappa\": 0.25},"
+      "\"ensemble\": {\"accuracy\": 0.6, \"macro_f1\": 0.5, \"ece\": 0.%d, "
+      "\"coverage\": {\"100\": 0.6, \"90\": 0.62, \"80\": 0.65, \"50\": 0.75}, "
+      "\"abstain_for\": {\"90\": 0.4, \"80\": 0.5, \"50\": 0.7%d}, \"abstain\": {\"50\": "
+      "{\"coverage\": 0.8, \"accuracy\": 0.65}, \"99\": {\"coverage\": 0, \"accuracy\": null}}, "
+      "\"reliability\": [%s{\"confidence\": 0.9, \"accuracy\": 0.%d, \"texts\": %d}], "
+      "\"shares\": {\"ga<mes\": 0.25, \"fonts\": 0.75}}}, \"measured\": {\"seconds\": 1}}",
+      3. + s, s + 1, s + 1, s ? "" : "{\"confidence\": 0.4, \"accuracy\": 0.5, \"texts\": 7},",
+      s + 4, 10 * (s + 1));
   write_stage(at, "result.json", text);
 }
 
@@ -347,6 +350,10 @@ static void test_tables(void **state) {
   assert_near(number_at(root, "sure", "ece", "deviation"), 0.1);
   assert_near(number_at(root, "sure", "coverage.80", "mean"), 0.65);
   assert_near(number_at(root, "patterns", "agreement.kappa", "mean"), 0.25);
+  assert_near(number_at(root, "abstaining", "abstain_for.50", "mean"), 0.72);
+  assert_near(number_at(root, "abstaining", "abstain_for.50", "deviation"), 0.01);
+  assert_near(number_at(root, "abstaining", "abstain.50.coverage", "mean"), 0.8);
+  assert_near(number_at(root, "abstaining", "abstain.50.accuracy", "mean"), 0.65);
   assert_near(number_at(root, "forgetting", "members.heldout_mlm_after rise", "mean"), 1.5);
   assert_near(number_at(root, "forgetting", "members.heldout_mlm_after rise", "deviation"), 0.5);
   json_t *line = json_array_get(json_object_get(json_object_get(root, "few_shot"), "sure"), 2),
@@ -360,8 +367,15 @@ static void test_tables(void **state) {
               0.75);
   json_decref(root);
   assert_says(&out[0], "20.00 ± 10.00");
+  assert_says(&out[0], "80.0: 65.0");
+  assert_says(&out[0], "0.0: -");
+  assert_says(&out[0], "0.72 ± 0.01");
+  assert_says(&out[0], "2: 70.00  0: 50.00  50.00  -  70.00\n"); /* best and worst pattern, all */
+  assert_says(&out[0], "20.00 ± 0.00");                          /* best less worst */
   assert_says(&out[0], "fonts 75.0");
   assert_says(&out[2], "PET@10: reliability");
+  assert_says(&out[2], "PET@10: accuracy on the most certain");
+  assert_says(&out[2], "answered, per cent");
   assert_says(&out[2], "ga&lt;mes");
   for (int i = 0; i < 3; i++) cz_buf_free(&out[i]);
   cz_results_close(&r);
@@ -469,6 +483,50 @@ static void test_stages_of_few_texts(void **state) {
   }
 }
 
+static const char encoder[] =
+    "data: nothing\nseeds: [1, 2, 3]\n"
+    "common: {init: $data/m, examples: {pattern: $data/p.yaml, train: $data/t.csv, test: "
+    "$data/u.csv}}\n"
+    "stages:\n"
+    "  score: {kind: classify, classify: {strategy: pet}, batch: {examples: 2}, optimizer: "
+    "{learning_rate: 1}, train: {steps: 3}}\n"
+    "  score_vectors: {kind: classify, classify: {strategy: sentence_encoder}}\n"
+    "rows: [{name: PET, without: [score_vectors]}, {name: vectors, without: [score]}]\n"
+    "axis: {name: texts, set: common.examples.labelled, values: [1, 10, 50]}\n"
+    "columns: [{name: one, take: first, value: [score.tsv.scores.accuracy, "
+    "score_vectors.tsv.scores.accuracy]}]\n";
+
+/* A row that is a frozen sentence encoder is said to win where the tested contrast with it does,
+ * and nowhere else, whichever of the two the contrast names first. The differences are those of
+ * test_contrasts, the other way round. */
+static void test_encoder(void **state) {
+  static const char *const pairs[] = {"contrasts: [[PET, vectors]]\n",
+                                      "contrasts: [[vectors, PET]]\n"};
+  for (int turned = 0; turned < 2; turned++) {
+    cz_results r;
+    cz_buf out[2] = {{0}};
+    char text[4096];
+    snprintf(text, sizeof text, "%s%s", encoder, pairs[turned]);
+    write_few_shot_run(text);
+    OK(cz_results_open(&r, folder()));
+    OK(cz_report_text(&out[0], &r, false));
+    OK(cz_report_html(&out[1], &r, folder()));
+    assert_says(&out[0], "one at 1 texts: a frozen sentence encoder with logistic regression (row "
+                         "vectors, 13.00) is above PET (11.00), ahead by 2.00 ± 8.96, within the "
+                         "noise after Holm over 3: neither is shown to be better.\n");
+    assert_says(&out[0], "one at 10 texts: a frozen sentence encoder with logistic regression (row "
+                         "vectors, 16.00) is above PET (14.00), ahead by 2.00 ± 2.15, within the "
+                         "noise after Holm over 3: neither is shown to be better.\n");
+    assert_says(&out[0], "one at 50 texts: a frozen sentence encoder with logistic regression (row "
+                         "vectors, 31.17) beats PET (14.00), ahead by 17.17 ± 3.13, beyond the "
+                         "noise after Holm over 3.\n");
+    assert_says(&out[1], "beats PET (14.00), ahead by 17.17");
+    cz_buf_free(&out[0]);
+    cz_buf_free(&out[1]);
+    cz_results_close(&r);
+  }
+}
+
 /* The report says which of the two deviations its numbers are. */
 static void test_which_deviation(void **state) {
   static const char *const says[] = {
@@ -480,7 +538,7 @@ static void test_which_deviation(void **state) {
       "T would move the numbers.\n"};
   for (int i = 0; i < 2; i++) {
     cz_results r;
-    cz_buf out[2] = {{0}};
+    cz_buf out[4] = {{0}};
     char text[2048];
     const char *at = strstr(few, "train: $data");
     snprintf(text, sizeof text, "%.*s%s%scolumns: [{name: one, value: plain.loss}]\n",
@@ -493,6 +551,17 @@ static void test_which_deviation(void **state) {
     assert_null(strstr(out[0].data, says[1 - i]));
     assert_says(&out[1], i ? "\"deviation_over\": \"repetitions on one T\""
                            : "\"deviation_over\": \"draws of T\"");
+    OK(cz_report_csv(&out[2], &r));
+    OK(cz_report_html(&out[3], &r, folder()));
+    for (int k = 0; k < 4; k++) { /* at each number, in all forms */
+      assert_says(&out[k], i ? "repetitions on one T" : "draws of T");
+      assert_null(strstr(out[k].data, i ? "draws of T" : "repetitions on one T"));
+    }
+    assert_says(&out[0], i ? "2 repetitions on one T" : "2 draws of T");
+    assert_says(&out[2], ",deviation_over,seed_1,");
+    assert_says(&out[3], i ? "<small>± over repetitions on one T</small>"
+                           : "<small>± over draws of T</small>");
+    for (int k = 2; k < 4; k++) cz_buf_free(&out[k]);
     cz_buf_free(&out[0]);
     cz_buf_free(&out[1]);
     cz_results_close(&r);
@@ -544,19 +613,11 @@ static void test_two_thousand_stages(void **state) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_refused),
-                                     TEST(test_shared_stage),
-                                     TEST(test_which_deviation),
-                                     TEST(test_stages_of_few_texts),
-                                     TEST(test_two_thousand_stages),
-                                     TEST(test_axis_of_stages),
-                                     TEST(test_axis_of_common),
-                                     TEST(test_contrasts),
-                                     TEST(test_csv_fields),
-                                     TEST(test_unknown_examples),
-                                     TEST(test_columns_of_lists),
-                                     TEST(test_tables),
-                                     TEST(test_plot_with_zero),
-                                     TEST(test_what_seeds_draw)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_refused),         TEST(test_shared_stage),        TEST(test_encoder),
+      TEST(test_which_deviation), TEST(test_stages_of_few_texts), TEST(test_two_thousand_stages),
+      TEST(test_axis_of_stages),  TEST(test_axis_of_common),      TEST(test_contrasts),
+      TEST(test_csv_fields),      TEST(test_unknown_examples),    TEST(test_columns_of_lists),
+      TEST(test_tables),          TEST(test_plot_with_zero),      TEST(test_what_seeds_draw)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

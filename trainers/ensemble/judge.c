@@ -6,12 +6,15 @@
 #include <string.h>
 
 const int cz_judge_coverages[CZ_JUDGE_COVERAGES] = {100, 90, 80, 50};
+const int cz_judge_abstains[CZ_JUDGE_ABSTAINS] = {10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99};
 
 static void judge_nothing(cz_judged *out) {
   memset(out, 0, sizeof *out);
   out->accuracy = out->macro_f1 = out->ece = NAN;
   for (int k = 0; k < CZ_JUDGE_COVERAGES; k++)
     out->coverage[k].accuracy = out->coverage[k].threshold = NAN;
+  for (int k = 0; k < CZ_JUDGE_ABSTAINS; k++)
+    out->abstain[k].coverage = out->abstain[k].accuracy = NAN;
   for (int b = 0; b < CZ_JUDGE_BINS; b++)
     out->reliability[b].accuracy = out->reliability[b].confidence = NAN;
 }
@@ -51,6 +54,9 @@ cz_status cz_judge(cz_judged *out, const double *p, const int32_t *wanted, size_
           cz_score_coverage(&out->coverage[k].accuracy, &out->coverage[k].threshold, confidence,
                             labels, wanted, n, cz_judge_coverages[k]),
           done);
+  for (int k = 0; k < CZ_JUDGE_ABSTAINS; k++)
+    cz_score_abstain(&out->abstain[k].coverage, &out->abstain[k].accuracy, confidence, labels,
+                     wanted, n, cz_judge_abstains[k] / 100.);
 done:
   free(labels);
   free(confidence);

@@ -6,9 +6,11 @@
 #include "base/mem.h"
 #include "metrics/scores.h"
 
-/* Bins of the reliability diagram, as Guo et al. 2017 have them, and the coverages. */
-enum { CZ_JUDGE_BINS = 15, CZ_JUDGE_COVERAGES = 4 };
+/* Bins of the reliability diagram, as Guo et al. 2017 have them, the coverages, and the
+ * probabilities below which one might abstain. */
+enum { CZ_JUDGE_BINS = 15, CZ_JUDGE_COVERAGES = 4, CZ_JUDGE_ABSTAINS = 11 };
 extern const int cz_judge_coverages[CZ_JUDGE_COVERAGES]; /* per cent */
+extern const int cz_judge_abstains[CZ_JUDGE_ABSTAINS];   /* per cent */
 
 /* Shares in [0, 1]; NaN where the answers are not known. */
 typedef struct cz_judged {
@@ -16,6 +18,9 @@ typedef struct cz_judged {
   struct {
     double accuracy, threshold; /* of the most certain part; its least confidence */
   } coverage[CZ_JUDGE_COVERAGES];
+  struct {
+    double coverage, accuracy; /* texts that are answered; of those the right ones, NaN of none */
+  } abstain[CZ_JUDGE_ABSTAINS];
   cz_reliability reliability[CZ_JUDGE_BINS];
 } cz_judged;
 

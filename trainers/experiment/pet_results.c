@@ -81,7 +81,8 @@ static cz_status open_examples(results *r) {
 
 /* The keys of WHAT that a judgement has, under NAME; null where the stage has none. */
 static cz_status put_judged(json_t *into, const char *name, const json_t *what) {
-  static const char *const keys[] = {"accuracy", "macro_f1", "ece", "coverage", "shares"};
+  static const char *const keys[] = {"accuracy",    "macro_f1", "ece",         "coverage",
+                                     "abstain_for", "abstain",  "reliability", "shares"};
   json_t *o = what ? json_object() : json_null();
   CZ_TRY(cz_json_set(into, name, o));
   for (size_t i = 0; what && i < sizeof keys / sizeof *keys; i++) {

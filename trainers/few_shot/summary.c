@@ -6,13 +6,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Accuracy on the most certain part, and the probability from which on it is that part. */
 static cz_status put_coverage(json_t *into, const cz_judged *j) {
-  json_t *object = json_object();
+  json_t *object = json_object(), *from = json_object();
   char name[16];
   CZ_TRY(cz_json_set(into, "coverage", object));
+  CZ_TRY(cz_json_set(into, "abstain_for", from));
   for (int k = 0; k < CZ_JUDGE_COVERAGES; k++) {
     snprintf(name, sizeof name, "%d", cz_judge_coverages[k]);
     CZ_TRY(cz_json_set_real(object, name, j->coverage[k].accuracy));
+    CZ_TRY(cz_json_set_real(from, name, j->coverage[k].threshold));
+  }
+  return CZ_OK;
+}
+
+/* What is answered, and how well, by who abstains below a probability, in per cent. */
+static cz_status put_abstain(json_t *into, const cz_judged *j) {
+  json_t *all = json_object();
+  char name[16];
+  CZ_TRY(cz_json_set(into, "abstain", all));
+  for (int k = 0; k < CZ_JUDGE_ABSTAINS; k++) {
+    json_t *one = json_object();
+    snprintf(name, sizeof name, "%d", cz_judge_abstains[k]);
+    CZ_TRY(cz_json_set(all, name, one));
+    CZ_TRY(cz_json_set_real(one, "coverage", j->abstain[k].coverage));
+    CZ_TRY(cz_json_set_real(one, "accuracy", j->abstain[k].accuracy));
   }
   return CZ_OK;
 }
@@ -48,8 +66,8 @@ static cz_status put_shares(json_t *into, const cz_examples *e, const int32_t *l
 }
 
 /** Adds to INTO what P [n, C], probabilities of the texts of SET, are worth: accuracy, macro_f1,
- * ece, coverage, reliability (null where SET has no labels), and the share of each label among the
- * answers. */
+ * ece, coverage, abstain_for, abstain, reliability (null where SET has no labels), and the share of
+ * each label among the answers. */
 cz_status cz_summary_judged(json_t *into, const cz_examples *e, const cz_text_set *set,
                             const double *p) {
   cz_judged judged;
@@ -62,6 +80,7 @@ cz_status cz_summary_judged(json_t *into, const cz_examples *e, const cz_text_se
   CZ_GO(st, cz_json_set_real(into, "macro_f1", judged.macro_f1), done);
   CZ_GO(st, cz_json_set_real(into, "ece", judged.ece), done);
   CZ_GO(st, put_coverage(into, &judged), done);
+  CZ_GO(st, put_abstain(into, &judged), done);
   CZ_GO(st, put_reliability(into, &judged), done);
   st = put_shares(into, e, labels, set->n);
 done:

@@ -2,6 +2,7 @@
 #include "stages/jobs.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "ensemble/judge.h"
 #include "few_shot/chosen.h"
 #include "few_shot/task_file.h"
 #include "nn/hf.h"
@@ -242,6 +243,12 @@ cz_status cz_few_shot_results(cz_check *check, const char *name) {
                                     "coverage.90", "coverage.80", "coverage.50"};
   for (size_t k = 0; k < sizeof own / sizeof *own; k++)
     CZ_TRY(cz_check_result(check, "%s.%s", name, own[k]));
+  for (int k = 0; k < CZ_JUDGE_COVERAGES; k++)
+    CZ_TRY(cz_check_result(check, "%s.abstain_for.%d", name, cz_judge_coverages[k]));
+  for (int k = 0; k < CZ_JUDGE_ABSTAINS; k++) {
+    CZ_TRY(cz_check_result(check, "%s.abstain.%d.coverage", name, cz_judge_abstains[k]));
+    CZ_TRY(cz_check_result(check, "%s.abstain.%d.accuracy", name, cz_judge_abstains[k]));
+  }
   for (size_t k = 0; k < sizeof scores / sizeof *scores; k++) {
     CZ_TRY(cz_check_result(check, "%s.scores.%s", name, scores[k]));
     CZ_TRY(cz_check_result(check, "%s.baseline.%s", name, scores[k]));

@@ -38,7 +38,8 @@ void cz_few_shot_close(cz_few_shot *f);
  *                 that was done twice because of a kill or by several processes
  *     agreement   {best, worst, mean, deviation, pairs, kappa} of members on the test set
  *     NAME        of the ensemble: scores and simple programs as every task's, and accuracy,
- *                 macro_f1, ece, coverage, reliability, shares (few_shot/summary.h)
+ *                 macro_f1, ece, coverage, abstain_for, abstain, reliability, shares
+ *                 (few_shot/summary.h)
  *     calibrated  the same of the ensemble whose members' scores are less their offsets */
 typedef struct cz_ensemble_report {
   const char *name;

@@ -54,13 +54,14 @@ static const char *verdict_of(const cz_pair_cell *c) {
   return c->p <= 0.05 ? "beyond the noise" : "within the noise";
 }
 
-/* What the seeds of both rows of a test draw. */
-static cz_seeds_draw draws_of(const cz_plan *p, const cz_pair *pair) {
+/** What the seeds of both rows of a test draw. */
+cz_seeds_draw cz_contrasts_draws(const cz_plan *p, const cz_pair *pair) {
   const cz_seeds_draw a = cz_plan_row_draws(p, pair->row), b = cz_plan_row_draws(p, pair->other);
   return a > b ? a : b;
 }
 
-static const char *over(cz_seeds_draw d) {
+/** What a deviation over such seeds is over, in words. */
+const char *cz_contrasts_over(cz_seeds_draw d) {
   return d == CZ_SEEDS_DRAWS   ? "draws of T"
          : d == CZ_SEEDS_ONE_T ? "repetitions on one T"
                                : "seeds";
@@ -106,11 +107,78 @@ static cz_status contrast_words(cz_buf *out, const cz_comparison *t, size_t colu
   return said ? cz_buf_addf(out, ".\n") : CZ_OK;
 }
 
+static const char *text_at(const cz_config_node *node, const char *key) {
+  const cz_config_node *n = cz_config_get(node, key);
+  const char *text = "";
+  if (n && cz_config_text(&text, n) != CZ_OK) cz_error_clear();
+  return text;
+}
+
+/* Whether nothing in a row is trained but logistic regression on a frozen encoder's vectors: what
+ * somebody would do who knows nothing of prompts. */
+static bool is_encoder(const cz_plan *p, size_t row) {
+  bool found = false;
+  for (size_t i = 0; i < p->n_stages; i++) {
+    const cz_plan_stage *s = cz_plan_at(p, 0, row, i);
+    if (s->left_out) continue;
+    if (strcmp(text_at(cz_config_get(s->node, "classify"), "strategy"), "sentence_encoder"))
+      return false;
+    found = true;
+  }
+  return found;
+}
+
+/* "accuracy at 10 labelled: a frozen sentence encoder with logistic regression (row
+ * sentence_encoder, 45.20) beats PET (33.10) by 12.10 ± 3.00, beyond the noise after Holm over 6."
+ */
+static cz_status encoder_words(cz_buf *out, const cz_comparison *t, size_t column, size_t i,
+                               bool turned) {
+  const cz_plan *p = &t->results->plan;
+  const cz_pair *pair = &p->pairs[i];
+  const cz_pair_cell *c = cz_contrasts_at(t, column, i);
+  const cz_interval *d = &c->difference;
+  const char *const *rows = p->contrasts[pair->contrast].rows;
+  const size_t encoder = turned ? pair->row : pair->other, other = turned ? pair->other : pair->row;
+  const double lead = turned ? d->mean : -d->mean;
+  const bool shown = d->n > 1 && c->p <= 0.05;
+  CZ_TRY(cz_buf_addf(out, "%s", p->columns[column].name));
+  CZ_TRY(add_point(out, p, pair, true));
+  CZ_TRY(cz_buf_addf(
+      out, ": a frozen sentence encoder with logistic regression (row %s, %s) %s %s (%s)",
+      rows[!turned], cz_number_of(cz_compare_at(t, column, encoder)->ours.mean, 2).text,
+      !shown     ? lead > 0 ? "is above" : "is not above"
+      : lead > 0 ? "beats"
+                 : "is beaten by",
+      rows[turned], cz_number_of(cz_compare_at(t, column, other)->ours.mean, 2).text));
+  CZ_TRY(cz_buf_addf(out, ", %s by %s ± %s", lead > 0 ? "ahead" : "behind",
+                     cz_number_of(fabs(lead), 2).text,
+                     cz_number_of(d->n > 1 ? d->half : NAN, 2).text));
+  CZ_TRY(cz_buf_addf(out, ", %s", verdict_of(c)));
+  if (!isnan(c->p)) CZ_TRY(cz_buf_addf(out, " after Holm over %zu", t->pair_tests[column]));
+  return cz_buf_addf(out, "%s.\n", isnan(c->p) || shown ? "" : ": neither is shown to be better");
+}
+
+/* Where contrast K is one with a frozen encoder, a sentence at each value. */
+static cz_status opponent_words(cz_buf *out, const cz_comparison *t, size_t column, size_t k) {
+  const cz_plan *p = &t->results->plan;
+  if (!cz_column_all_scores(&p->columns[column])) return CZ_OK;
+  for (size_t i = 0; i < p->n_pairs; i++) {
+    const cz_pair *pair = &p->pairs[i];
+    if (pair->contrast != k || !cz_contrasts_at(t, column, i)->difference.n) continue;
+    const bool turned = is_encoder(p, pair->row);
+    if (turned != is_encoder(p, pair->other)) CZ_TRY(encoder_words(out, t, column, i, turned));
+  }
+  return CZ_OK;
+}
+
 /** Appends a sentence for each contrast under COLUMN: at which values the row is above or below the
- * other, by how much, and whether beyond the noise. */
+ * other, by how much, and whether beyond the noise; and one at each value where one of the two is a
+ * frozen sentence encoder, which says who wins. */
 cz_status cz_contrasts_words(cz_buf *out, const cz_comparison *t, size_t column) {
-  for (size_t k = 0; k < t->results->plan.n_contrasts; k++)
+  for (size_t k = 0; k < t->results->plan.n_contrasts; k++) {
     CZ_TRY(contrast_words(out, t, column, k));
+    CZ_TRY(opponent_words(out, t, column, k));
+  }
   return CZ_OK;
 }
 
@@ -149,7 +217,7 @@ static cz_status pair_cells(cz_grid *g, const cz_comparison *t, size_t column, s
   CZ_TRY(cz_grid_add(g, "%s minus %s", p->contrasts[pair->contrast].rows[0],
                      p->contrasts[pair->contrast].rows[1]));
   CZ_TRY(cz_grid_add(g, "%s", pair->point == SIZE_MAX ? "-" : p->axis.values[pair->point]));
-  CZ_TRY(cz_grid_add(g, "%zu %s", d->n, over(draws_of(p, pair))));
+  CZ_TRY(cz_grid_add(g, "%zu %s", d->n, cz_contrasts_over(cz_contrasts_draws(p, pair))));
   CZ_TRY(cz_grid_add(g, "%s ± %s", cz_number_signed(d->n ? d->mean : NAN).text,
                      cz_number_of(d->n > 1 ? d->half : NAN, 2).text));
   CZ_TRY(cz_grid_add(g, "%s, %s", cz_number_of(d->n ? d->seeds.error : NAN, 2).text,
@@ -231,9 +299,10 @@ cz_status cz_contrasts_json(json_t *root, const cz_comparison *t,
         "{s:s, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:I}", "column", p->columns[column].name, "row",
         p->contrasts[pair->contrast].rows[0], "other", p->contrasts[pair->contrast].rows[1],
         "value", pair->point == SIZE_MAX ? json_null() : json_string(p->axis.values[pair->point]),
-        "deviation_over", over(draws_of(p, pair)), "difference", interval(&c->difference), "p_holm",
-        cz_json_real(c->p), "beyond_noise", isnan(c->p) ? json_null() : json_boolean(c->p <= 0.05),
-        "comparisons", (json_int_t)t->pair_tests[column]);
+        "deviation_over", cz_contrasts_over(cz_contrasts_draws(p, pair)), "difference",
+        interval(&c->difference), "p_holm", cz_json_real(c->p), "beyond_noise",
+        isnan(c->p) ? json_null() : json_boolean(c->p <= 0.05), "comparisons",
+        (json_int_t)t->pair_tests[column]);
     CZ_TRY(cz_json_add(list, o));
   }
   return CZ_OK;

@@ -73,6 +73,13 @@ static cz_status add_beside(cz_buf *out, const cz_comparison *t, size_t row, con
   return add_real(out, at->loss);
 }
 
+/* Whether some row has labelled texts, so that its deviation is one of two. */
+static bool draws_texts(const cz_plan *p) {
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (cz_plan_row_draws(p, row) != CZ_SEEDS_PLAIN) return true;
+  return false;
+}
+
 static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, size_t row) {
   const cz_results *r = t->results;
   const cz_plan *p = &r->plan;
@@ -96,6 +103,7 @@ static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, si
   CZ_TRY(cz_buf_addf(out, ","));
   if (u->seeds) CZ_TRY(add_quoted(out, cz_compare_why(u)));
   CZ_TRY(add_beside(out, t, row, c));
+  if (draws_texts(p)) CZ_TRY(cz_buf_addf(out, ",%s", cz_contrasts_over(cz_plan_row_draws(p, row))));
   for (size_t s = 0; s < p->n_seeds; s++) CZ_TRY(add_real(out, values[s]));
   return cz_buf_addf(out, "\n");
 }
@@ -124,6 +132,8 @@ static cz_status contrast_line(cz_buf *out, const cz_comparison *t, size_t colum
     CZ_TRY(add_quoted(out, pair->point == SIZE_MAX ? NULL : p->axis.values[pair->point]));
     CZ_TRY(cz_buf_addf(out, ",,,"));
   }
+  if (draws_texts(p))
+    CZ_TRY(cz_buf_addf(out, ",%s", cz_contrasts_over(cz_contrasts_draws(p, pair))));
   for (size_t s = 0; s < p->n_seeds; s++)
     CZ_TRY(
         add_real(out, values[pair->row * p->n_seeds + s] - values[pair->other * p->n_seeds + s]));
@@ -153,6 +163,7 @@ cz_status cz_report_csv(cz_buf *out, const cz_results *r) {
           done);
   if (p->axis.node)
     CZ_GO(st, cz_buf_addf(out, ",file_row,value,axis_tokens,axis_seconds,axis_loss"), done);
+  if (draws_texts(p)) CZ_GO(st, cz_buf_addf(out, ",deviation_over"), done);
   for (size_t s = 0; s < p->n_seeds; s++)
     CZ_GO(st, cz_buf_addf(out, ",seed_%lld", (long long)p->seeds[s]), done);
   CZ_GO(st, cz_buf_addf(out, "\n"), done);
@@ -218,6 +229,9 @@ static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, 
   json_t *values = json_array(), *cell = cell_json(t, column, row);
   for (size_t s = 0; s < p->n_seeds; s++) json_array_append_new(values, cz_json_real(at[s]));
   json_object_set_new(cell, "row", json_string(p->rows[row].name));
+  if (cz_plan_row_draws(p, row) != CZ_SEEDS_PLAIN)
+    json_object_set_new(cell, "deviation_over",
+                        json_string(cz_contrasts_over(cz_plan_row_draws(p, row))));
   if (p->axis.node) json_object_set_new(cell, "point", cz_axis_point_json(t->results, row));
   json_object_set_new(cell, "column", json_string(p->columns[column].name));
   json_object_set_new(cell, "values", values);

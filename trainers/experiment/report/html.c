@@ -195,6 +195,9 @@ static cz_status table(cz_buf *out, const cz_comparison *t) {
     CZ_TRY(cz_buf_addf(out, "<tr><td><span class=\"key\" style=\"background:var(--c%zu)\"></span>",
                        row % CZ_PLOT_COLOURS));
     CZ_TRY(cz_html_text(out, p->rows[row].name));
+    if (cz_plan_row_draws(p, row) != CZ_SEEDS_PLAIN)
+      CZ_TRY(cz_buf_addf(out, "<small>± over %s</small>",
+                         cz_contrasts_over(cz_plan_row_draws(p, row))));
     CZ_TRY(cz_buf_addf(out, "</td>"));
     for (size_t c = 0; c < p->n_columns; c++)
       CZ_TRY(

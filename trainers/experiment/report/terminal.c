@@ -105,6 +105,14 @@ static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
   return cz_grid_add(g, "the paper's");
 }
 
+/* How many seeds, and where the row has labelled texts what they draw: which of the two deviations
+ * stands beside the mean. */
+static cz_status add_seeds(cz_grid *g, const cz_plan *p, size_t row, size_t n) {
+  const cz_seeds_draw d = cz_plan_row_draws(p, row);
+  if (d == CZ_SEEDS_PLAIN) return cz_grid_add(g, "%zu", n);
+  return cz_grid_add(g, "%zu %s", n, cz_contrasts_over(d));
+}
+
 static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) {
   const cz_plan *p = &t->results->plan;
   CZ_TRY(column_header(g, t->results, column));
@@ -113,7 +121,7 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
     const cz_interval *x = &c->ours, *d = &c->difference;
     double ends[2];
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
-    CZ_TRY(cz_grid_add(g, "%zu", x->n));
+    CZ_TRY(add_seeds(g, p, row, x->n));
     CZ_TRY(add_mean(g, x, &t->results->undefined[column * p->n_rows + row]));
     CZ_TRY(add_errors(g, x));
     cz_compare_ends(ends, t, column, row);
