@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Makes tests/fixtures/pet/answers.yaml and answers.json: scores of answers of several tokens, in
-all orders in which their masks can be filled in, by Hugging Face's BERT in float64.
+all orders in which their masks can be filled in, by Hugging Face's BERT in float64; and trained.yaml
+and trained.json: members that are trained on such answers, as expected.json has those of one mask.
 
     /work/torchenv/bin/python scripts/make_answers_fixture.py [OUT]
 
-OUT, tests/fixtures/pet, has the model and test.tsv of make_pet_fixture.py. Written from docs/pet.md
-3.3: texts and answers go through the model one at a time. Needs torch, transformers, tokenizers."""
+OUT, tests/fixtures/pet, has the model, train.tsv and test.tsv of make_pet_fixture.py, whose draws,
+optimizer and auxiliary loss these members have. Written from docs/pet.md 1.1 and 3.3: texts and
+answers go through the model one at a time. Needs torch, transformers, tokenizers, numpy."""
 
 import argparse
 import json
@@ -18,6 +20,7 @@ arguments.add_argument("out", nargs="?", default="tests/fixtures/pet", metavar="
 arguments = arguments.parse_args()  # before packages that may be missing
 
 import hf_float64  # noqa: F401: patches transformers
+import make_pet_fixture as pet
 import tokenizers
 import torch
 import transformers
@@ -33,6 +36,13 @@ PATTERNS = [  # of title a and text b; words of each label
      [["games"], ["bands"], ["foodie"]]),
     ("{mask:2} : {a*} {b*}", lambda a, b: ([MASK] * 2 + [":", (a, True), (b, True)], None),
      [["game"], ["song"], ["food"]]),
+]
+# To train on, one answer a label; of four masks in the second no answer needs more than three.
+TRAINED = [
+    (*PATTERNS[0][:2], ["gamer", "songs", "eater"]),
+    (*PATTERNS[1][:2], ["games", "band", "foodie"]),
+    ("{mask} : {a*} {b*}", lambda a, b: ([MASK, ":", (a, True), (b, True)], None),
+     ["game", "song", "food"]),
 ]
 ORDERS = ["confident_first", "left_to_right", "parallel"]
 
@@ -62,12 +72,66 @@ def score(model, ids, types, rows, answer, order):
     return total
 
 
-def pattern_file():
-    lines = ["# For tests/few_shot/test_answers.c; make_answers_fixture.py wrote it.",
+class Run(pet.Run):
+    """Texts under TRAINED. A loss is 1 + log p of a wrong answer - log p of the right one where that
+    is above 0, summed over the wrong ones, in one pass over all masks of the longest answer."""
+
+    def answers(self, pattern):
+        return [self.kind.ids(word) for word in TRAINED[pattern][2]]
+
+    def inputs(self, rows, pattern):
+        if pattern < 0:
+            yield from super().inputs(rows, pattern)
+            return
+        for i in rows:
+            parts = TRAINED[pattern][1](*self.rows[i][:2])
+            ids, types, masks, _ = apply(self.kind, *parts, MAX_LENGTH)
+            yield {"ids": ids, "types": types, "row": masks}
+
+    def to_train(self, rows, pattern):
+        longest = max(len(x) for x in self.answers(pattern))
+        for x in self.inputs(rows, pattern):
+            surplus = x["row"][longest:]
+            kept = [i for i in range(len(x["ids"])) if i not in surplus]
+            yield {"ids": [x["ids"][i] for i in kept], "types": [x["types"][i] for i in kept],
+                   "row": x["row"][:longest]}
+
+    def scores(self, model, x, pattern):
+        answers = self.answers(pattern)
+        if len(x["row"]) == 1:
+            return self.forward(model, x)[x["row"][0]][[word for word, in answers]]
+        return torch.tensor([score(model, x["ids"], x["types"], x["row"], answer, ORDERS[0])
+                             for answer in answers])
+
+    def loss(self, model, x, pattern, label):
+        if len(x["row"]) == 1:
+            return super().loss(model, x, pattern, label)
+        log_p = torch.log_softmax(self.forward(model, x), -1)
+        each = torch.stack([sum(log_p[row, token] for row, token in zip(x["row"], answer))
+                            for answer in self.answers(pattern)])
+        margins = 1 - each[label] + each
+        return sum(torch.relu(m) for k, m in enumerate(margins) if k != label)
+
+
+def trained(out, kind):
+    files = [[line.split("\t") for line in (out / f"{name}.tsv").read_text().splitlines()[1:]]
+             for name in ("train", "test")]
+    t, d = pet.draw_sets(*files)
+    run = Run(out / "model", kind, files[0] + files[1])
+    sets = (t, d, [len(files[0]) + i for i in range(len(files[1]))])
+    texts = [(i, LABELS.index(files[0][i][2])) for i in t]
+    lengths = [[len(x) for x in run.answers(p)] for p in range(len(TRAINED))]
+    assert max(lengths[1]) == 3 and lengths[2] == [1, 1, 1], lengths
+    members = [pet.member(run, sets, (0, p, 0), texts) for p in range(len(TRAINED))]
+    print(lengths, [m["losses"][:: pet.UPDATES - 1] for m in members])
+    return {"members": pet.plain(members)}
+
+
+def pattern_file(patterns, test):
+    lines = [f"# For tests/few_shot/{test}; make_answers_fixture.py wrote it.",
              "fields: {a: title, b: text}", "label_column: section",
              f"labels: [{', '.join(LABELS)}]", "patterns:"]
-    patterns = [(text, words) for text, _, words in PATTERNS]
-    for text, words in [*patterns, ("{mask} : {a*} {b*}", PATTERNS[-1][2])]:
+    for text, words in patterns:
         each = ", ".join(f"{label}: [{', '.join(w)}]" for label, w in zip(LABELS, words))
         lines.append(f'  - {{pattern: "{text}", words: {{{each}}}}}')
     return "\n".join(lines) + "\n"
@@ -93,10 +157,15 @@ def main():
             scores[order].append(mine)
         print([[len(x) for x in label] for label in answers])
     assert cut  # or nothing is known of texts that are
-    (out / "answers.yaml").write_text(pattern_file())
+    patterns = [(text, words) for text, _, words in PATTERNS]
+    one_mask = ("{mask} : {a*} {b*}", PATTERNS[-1][2])
+    (out / "answers.yaml").write_text(pattern_file([*patterns, one_mask], "test_answers.c"))
+    each = [(text, [[word] for word in words]) for text, _, words in TRAINED]
+    (out / "trained.yaml").write_text(pattern_file(each, "test_answers.c"))
     versions = {m.__name__: m.__version__ for m in (torch, transformers, tokenizers)}
-    (out / "answers.json").write_text(
-        json.dumps({"versions": versions, **scores}, separators=(",", ":"), allow_nan=False) + "\n")
+    for name, what in (("answers", scores), ("trained", trained(out, kind))):
+        (out / f"{name}.json").write_text(
+            json.dumps({"versions": versions, **what}, separators=(",", ":"), allow_nan=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -234,6 +234,13 @@ class Run:
         words = [[self.kind.ids(w)[0] for w in label] for label in WORDS[pattern]]
         return torch.stack([logits[x["row"][0]][w].mean() for w in words])
 
+    def to_train(self, rows, pattern):
+        return self.inputs(rows, pattern)
+
+    def loss(self, model, x, pattern, label):
+        return torch.nn.functional.cross_entropy(self.scores(model, x, pattern),
+                                                 torch.tensor(label))
+
     def all_scores(self, model, rows, pattern):
         """As they are kept, in float32."""
         with torch.no_grad():
@@ -297,15 +304,13 @@ def member(run, sets, place, texts):
     out = {"pattern": pattern, "repetition": repetition, "generation": generation,
            "zero_shot": float(np.mean(before.argmax(1) == labels_t)),
            "heldout_mlm_before": run.held_out(model, test)}
-    mine, wanted = list(run.inputs([i for i, _ in texts], pattern)), [c for _, c in texts]
-    others = list(run.inputs(d, pattern))
+    mine, wanted = list(run.to_train([i for i, _ in texts], pattern)), [c for _, c in texts]
+    others = list(run.to_train(d, pattern))
     drawn = batches(len(mine), LABELLED, seed)
     helpers = batches(len(others), AUXILIARY, seed ^ cloze_random.hash64(b"unlabelled"))
 
     def loss():
-        classes = [torch.nn.functional.cross_entropy(run.scores(model, mine[i], pattern),
-                                                     torch.tensor(wanted[i]))
-                   for _, i in next(drawn)]
+        classes = [run.loss(model, mine[i], pattern, wanted[i]) for _, i in next(drawn)]
         hidden = [masked(others[i], seed, epoch, i) for epoch, i in next(helpers)]
         words = sum(lm_loss(run.forward(model, x), x) for x in hidden)
         return ((1 - ALPHA) * sum(classes) / len(classes)

@@ -182,13 +182,15 @@ static void count_example(cz_batch *b, const cz_example *e) {
   b->text_tokens += e->text;
   b->input_sum += (int64_t)e->inputs.len;
   b->target_sum += (int64_t)e->targets.len;
-  if (e->soft.len || e->klass >= 0) b->n_classes += (int64_t)e->rows.len;
+  if (!e->soft.len && e->klass < 0) return;
+  b->n_classes += (int64_t)e->rows.len;
+  b->n_known += e->rows.len > 0;
 }
 
 /** Lays out batch BATCH of the window. `after` is left to the caller. */
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch) {
   b->segments = b->encoder_tokens = b->decoder_tokens = b->n_loss_rows = 0;
-  b->text_tokens = b->input_sum = b->target_sum = b->n_class_rows = b->n_classes = 0;
+  b->text_tokens = b->input_sum = b->target_sum = b->n_class_rows = b->n_classes = b->n_known = 0;
   for (int64_t i = 0; i < b->n_shards; i++)
     b->shards[i].segments = b->shards[i].n_loss_rows = b->shards[i].n_class_rows =
         b->shards[i].encoder.tokens = b->shards[i].decoder.tokens = 0;

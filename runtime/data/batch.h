@@ -83,6 +83,7 @@ typedef struct cz_batch {
   int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* of all shards */
   int64_t n_class_rows, n_classes; /* rows of the head of classes; those of a known class, which
                                       its loss is divided by as the other is by n_loss_rows */
+  int64_t n_known;                 /* examples that have such rows, one or more each */
   int64_t text_tokens;             /* raw text that the examples were made of */
   int64_t input_sum, target_sum;   /* tokens of the examples, EOS included, whatever the layout */
   int64_t padded_positions; /* target positions of the padded recipe (batch x length), t5.md 0.7:

@@ -115,6 +115,7 @@ cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *opt
   CZ_GO(st, cz__net_check_heads(n), fail);
   CZ_GO(st, cz_alloc(&n->numbers, (size_t)larger, sizeof *n->numbers), fail);
   CZ_GO(st, cz_alloc(&n->places, (size_t)most_rows(options), sizeof *n->places), fail);
+  CZ_GO(st, cz__net_create_choices(n), fail);
   CZ_GO(st, cz_graph_create(&n->graph, model->params), fail);
   build(n);
   CZ_GO(st, cz_graph_finish(n->graph, &graph), fail);
@@ -131,6 +132,7 @@ void cz_net_destroy(cz_net **net) {
   cz_graph_destroy(&(*net)->graph);
   free((*net)->numbers);
   free((*net)->places);
+  cz__net_destroy_choices(*net);
   free(*net);
   *net = NULL;
 }

@@ -13,8 +13,11 @@ typedef enum cz_net_head_kind {
   CZ_NET_LABEL_WORDS,   /* the same states scored for a few words a class, by label_words */
   CZ_NET_CLASSIFIER,    /* the classification head: pooler, and a row of `classifier` a class */
   CZ_NET_NEXT_SENTENCE, /* likewise with two classes */
-  CZ_NET_SENTENCE       /* the mean of each segment's last states, as sentence encoders have it; it
+  CZ_NET_SENTENCE,      /* the mean of each segment's last states, as sentence encoders have it; it
                            reads all rows and has no loss */
+  CZ_NET_CHOICES        /* answers of several tokens: the sum of their log-probabilities over all
+                           words, each at a mask of its own, and by choices a hinge over a
+                           segment's answers (net_choices.c) */
 } cz_net_head_kind;
 
 enum { CZ_NET_HEADS = 4 }; /* of one net at most */
@@ -26,7 +29,8 @@ typedef struct cz_net_head_options {
   bool logits;            /* VOCABULARY: keep those of its rows, [rows, V] */
   bool soft;              /* the others: targets are weights of classes, [rows, C] */
   double temperature;     /* the others: of label_words; 0: 1 */
-  int64_t classes, words; /* LABEL_WORDS: C, and W words of a class at most */
+  int64_t classes, words; /* LABEL_WORDS: C, and W words of a class at most; CHOICES: C answers,
+                             and M tokens of one, of a segment at most */
   bool own_bias;          /* LABEL_WORDS: a bias [V] of the head's own, cz_net_set_bias */
 } cz_net_head_options;
 
@@ -60,9 +64,12 @@ typedef struct cz_stack_input {
 
 /* What a head of the options reads; a segment may have no row, or several. */
 typedef struct cz_net_head_feed {
-  const int32_t *rows; /* [n_rows] positions in the flat tokens */
+  const int32_t *rows; /* [n_rows] positions in the flat tokens; CHOICES: masks, ascending, those of
+                          one segment being one question */
   int64_t n_rows;
-  const int32_t *targets; /* [n_rows] tokens or classes; negative: not counted */
+  const int32_t *targets; /* [n_rows] tokens or classes; negative: not counted. CHOICES: the number
+                             of the right answer, at each of a question's rows the same */
+  const int64_t *numbers; /* CHOICES with several sets of answers: [segments] each one's set */
   const double *soft;     /* [n_rows, C] in place of targets where the head has soft ones */
   double denominator;     /* positive, also where there is no row */
 } cz_net_head_feed;
@@ -82,8 +89,11 @@ typedef struct cz_feed {
   const cz_net_head_feed *heads; /* [options.n_heads]; then the four before it are not read */
 } cz_feed;
 
+typedef struct cz_net_choices cz_net_choices; /* what CHOICES has besides */
+
 /* A head in the graph; inputs, then outputs, CZ_ABSENT where it has none. nll [rows] is in nats, 0
- * where a target is not counted. */
+ * where a target is not counted. The rows of CHOICES are the tokens of all answers to all questions
+ * that are counted, in this order, and so are its scores, one for each answer. */
 typedef struct cz_net_head {
   cz_net_head_options options;
   const char *name;
@@ -92,7 +102,8 @@ typedef struct cz_net_head {
   cz_value rows, places, targets, soft, denominator, words, bias;
   cz_value loss, nll, logits, scores; /* scores [rows, C], logits [rows, V] */
   cz_value sentences;                 /* SENTENCE: [segments, D] */
-  bool has_words, has_bias;           /* were fed */
+  cz_net_choices *choices;
+  bool has_words, has_bias; /* were fed */
 } cz_net_head;
 
 /* The graph with the values that a caller feeds and reads. One batch at a time:
@@ -122,6 +133,7 @@ CZ_MUST cz_status cz_net_positions(int32_t *out, const cz_model_config *c, const
                                    const cz_stack_input *stack, int64_t segments);
 CZ_MUST cz_status cz_net_set_words(cz_net *net, int head, const int32_t *words);
 CZ_MUST cz_status cz_net_set_bias(cz_net *net, int head, const double *bias);
+CZ_MUST cz_status cz_net_set_answers(cz_net *net, int head, const int32_t *answers, int64_t sets);
 void cz_net_pooled_rows(int32_t *rows, const cz_model_config *c, const int32_t *spans,
                         int64_t segments);
 

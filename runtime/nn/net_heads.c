@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {[CZ_NET_VOCABULARY] = "vocabulary",
-                                    [CZ_NET_LABEL_WORDS] = "label_words",
-                                    [CZ_NET_CLASSIFIER] = "classifier",
-                                    [CZ_NET_NEXT_SENTENCE] = "next_sentence",
-                                    [CZ_NET_SENTENCE] = "sentence"};
+static const char *const names[] = {
+    [CZ_NET_VOCABULARY] = "vocabulary", [CZ_NET_LABEL_WORDS] = "label_words",
+    [CZ_NET_CLASSIFIER] = "classifier", [CZ_NET_NEXT_SENTENCE] = "next_sentence",
+    [CZ_NET_SENTENCE] = "sentence",     [CZ_NET_CHOICES] = "choices"};
 
 static bool is_listed(const cz_net *n) { return n->options.n_heads > 0; }
 
@@ -26,6 +25,7 @@ static unsigned needs(const cz_model *m, cz_net_head_kind kind) {
   switch (kind) {
   case CZ_NET_VOCABULARY:
   case CZ_NET_LABEL_WORDS:
+  case CZ_NET_CHOICES:
     return m->config.family->architecture == CZ_ENCODER ? CZ_HEAD_BIT(CZ_HEAD_MASKED_LM) : 0;
   case CZ_NET_CLASSIFIER: return CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION);
   case CZ_NET_NEXT_SENTENCE: return CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE);
@@ -44,9 +44,14 @@ static cz_status check_head(const cz_net *n, const cz_net_head_options *o) {
     return CZ_FAIL(CZ_EINVAL, "head %s: its problem_type is %s, and only %s is computed here",
                    names[o->kind], cz_problem_names[m->config.problem],
                    cz_problem_names[CZ_PROBLEM_SINGLE_LABEL]);
-  if (o->kind == CZ_NET_LABEL_WORDS && (o->classes < 1 || o->words < 1))
-    return CZ_FAIL(CZ_EINVAL, "head %s: %lld classes of %lld words", names[o->kind],
-                   (long long)o->classes, (long long)o->words);
+  const bool listed = o->kind == CZ_NET_LABEL_WORDS || o->kind == CZ_NET_CHOICES;
+  if (listed && (o->classes < 1 || o->words < 1))
+    return CZ_FAIL(CZ_EINVAL, "head %s: %lld classes of %lld %s", names[o->kind],
+                   (long long)o->classes, (long long)o->words,
+                   o->kind == CZ_NET_CHOICES ? "tokens" : "words");
+  if (o->kind == CZ_NET_CHOICES && o->soft)
+    return CZ_FAIL(CZ_EINVAL, "head %s: its targets are answers, and cannot be soft",
+                   names[o->kind]);
   if (o->kind == CZ_NET_LABEL_WORDS && m->config.scaled)
     return CZ_FAIL(CZ_EINVAL, "head %s: the logits of family %s are scaled, which it does not do",
                    names[o->kind], m->config.family->name);
@@ -65,7 +70,8 @@ cz_status cz__net_check_heads(const cz_net *n) {
 static int64_t classes_of(const cz_net *n, const cz_net_head_options *o) {
   switch (o->kind) {
   case CZ_NET_VOCABULARY: return n->model->config.vocab_size;
-  case CZ_NET_LABEL_WORDS: return o->classes;
+  case CZ_NET_LABEL_WORDS:
+  case CZ_NET_CHOICES: return o->classes;
   case CZ_NET_CLASSIFIER: return n->model->config.n_labels;
   case CZ_NET_NEXT_SENTENCE: return 2;
   case CZ_NET_SENTENCE: break;
@@ -73,9 +79,9 @@ static int64_t classes_of(const cz_net *n, const cz_net_head_options *o) {
   return 0;
 }
 
-/* "head.rows": an input of head H, in the plain net under the name alone. */
-static cz_value input(cz_net *n, const cz_net_head *h, const char *what, cz_dtype dtype, int ndim,
-                      const int64_t *dim) {
+/** "head.rows": an input of head H, in the plain net under the name alone. */
+cz_value cz__net_head_input(cz_net *n, const cz_net_head *h, const char *what, cz_dtype dtype,
+                            int ndim, const int64_t *dim) {
   char name[96];
   snprintf(name, sizeof name, "%s.%s", h->name, what);
   return cz_graph_input(n->graph, is_listed(n) ? name : what, dtype, ndim, dim);
@@ -86,10 +92,10 @@ static void declare_targets(cz_net *n, cz_net_head *h) {
   const int64_t one = 1, soft[2] = {h->n_rows, h->classes};
   if (h->options.no_loss) return;
   if (h->options.soft && h->options.kind != CZ_NET_VOCABULARY)
-    h->soft = input(n, h, "soft", real, 2, soft);
+    h->soft = cz__net_head_input(n, h, "soft", real, 2, soft);
   else
-    h->targets = input(n, h, "targets", CZ_I32, 1, &h->n_rows);
-  h->denominator = input(n, h, "denominator", real, 1, &one);
+    h->targets = cz__net_head_input(n, h, "targets", CZ_I32, 1, &h->n_rows);
+  h->denominator = cz__net_head_input(n, h, "denominator", real, 1, &one);
 }
 
 static void declare_rows(cz_net *n, cz_net_head *h) {
@@ -121,22 +127,28 @@ static void declare(cz_net *n, cz_net_head *h) {
                             .nll = CZ_ABSENT,
                             .logits = CZ_ABSENT,
                             .scores = CZ_ABSENT,
-                            .sentences = CZ_ABSENT};
+                            .sentences = CZ_ABSENT,
+                            .choices = h->choices};
   const int64_t vocabulary = n->model->config.vocab_size;
   *h = none;
   if (h->options.kind == CZ_NET_SENTENCE) return;
   declare_rows(n, h);
+  if (h->options.kind == CZ_NET_CHOICES) {
+    cz__net_declare_choices(n, h);
+    return;
+  }
   declare_targets(n, h);
   if (h->options.kind == CZ_NET_VOCABULARY) return;
   const int64_t words[2] = {h->classes,
                             h->options.kind == CZ_NET_LABEL_WORDS ? h->options.words : 1};
-  h->places = input(n, h, "places", CZ_I32, 1, &h->n_rows);
-  h->words = input(n, h, "words", CZ_I32, 2, words);
+  h->places = cz__net_head_input(n, h, "places", CZ_I32, 1, &h->n_rows);
+  h->words = cz__net_head_input(n, h, "words", CZ_I32, 2, words);
   if (h->options.own_bias && h->options.kind == CZ_NET_LABEL_WORDS)
-    h->bias = input(n, h, "bias", n->model->device->real, 1, &vocabulary);
+    h->bias = cz__net_head_input(n, h, "bias", n->model->device->real, 1, &vocabulary);
 }
 
-static cz_value param(cz_builder *b, cz_param *p) {
+/** P as a value of the graph; absent where there is none. */
+cz_value cz__net_param(cz_builder *b, cz_param *p) {
   return p ? cz_graph_param(b->g, p) : CZ_ABSENT;
 }
 
@@ -153,7 +165,7 @@ static void build_vocabulary(cz_net *n, cz_net_head *h, cz_builder *b, cz_value 
                                 .label_smoothing = n->options.label_smoothing,
                                 .logit_scale = cz_layer_logit_scale(n->model)};
   cz_value in[] = {x, cz_graph_param(b->g, n->model->head), h->targets, h->denominator,
-                   param(b, n->model->heads.lm_bias)};
+                   cz__net_param(b, n->model->heads.lm_bias)};
   snprintf(name, sizeof name, "%s.loss", b->scope);
   cz_graph_op(b->g, out, CZ_OP_cross_entropy, name, 5, in, &attr);
   h->loss = out[CZ_CROSS_ENTROPY_LOSS];
@@ -171,7 +183,7 @@ static void build_classes(cz_net_head *h, cz_builder *b, cz_value x, cz_linear_w
   in[CZ_LABEL_WORDS_X] = x;
   in[CZ_LABEL_WORDS_ROWS] = h->places;
   in[CZ_LABEL_WORDS_TABLE] = cz_graph_param(b->g, w.weight);
-  in[CZ_LABEL_WORDS_BIAS] = h->bias != CZ_ABSENT ? h->bias : param(b, w.bias);
+  in[CZ_LABEL_WORDS_BIAS] = h->bias != CZ_ABSENT ? h->bias : cz__net_param(b, w.bias);
   in[CZ_LABEL_WORDS_WORDS] = h->words;
   in[CZ_LABEL_WORDS_HARD] = h->targets;
   in[CZ_LABEL_WORDS_SOFT] = h->soft;
@@ -226,6 +238,7 @@ static void build_head(cz_net *n, cz_net_head *h, cz_builder b, cz_value x) {
   case CZ_NET_CLASSIFIER:
   case CZ_NET_NEXT_SENTENCE: build_pooled(n, h, &b, x); break;
   case CZ_NET_SENTENCE: build_sentences(n, h, &b, x); break;
+  case CZ_NET_CHOICES: cz__net_build_choices(n, h, &b, cz_layer_transform(&b, x)); break;
   }
 }
 
@@ -236,7 +249,8 @@ static const char *name_of(cz_net *n, int i) {
       {"label_words", "label_words.1", "label_words.2", "label_words.3"},
       {"classifier", "classifier.1", "classifier.2", "classifier.3"},
       {"next_sentence", "next_sentence.1", "next_sentence.2", "next_sentence.3"},
-      {"sentence", "sentence.1", "sentence.2", "sentence.3"}};
+      {"sentence", "sentence.1", "sentence.2", "sentence.3"},
+      {"choices", "choices.1", "choices.2", "choices.3"}};
   int before = 0;
   if (!is_listed(n)) return "head";
   for (int k = 0; k < i; k++) before += n->options.heads[k].kind == n->options.heads[i].kind;
@@ -313,6 +327,13 @@ static cz_status feed_own_words(cz_net *n, cz_net_head *h) {
   return st;
 }
 
+/** CZ_EINVAL for a loss that would be divided by nothing. */
+cz_status cz__net_check_denominator(const cz_net_head *h, const cz_net_head_feed *f) {
+  if (h->denominator != CZ_ABSENT && !(f->denominator > 0))
+    return CZ_FAIL(CZ_EINVAL, "loss denominator %g is not positive", f->denominator);
+  return CZ_OK;
+}
+
 static cz_status check_targets(const cz_net_head *h, const cz_net_head_feed *f) {
   const bool words = h->options.kind == CZ_NET_VOCABULARY;
   for (int64_t i = 0; h->targets != CZ_ABSENT && i < f->n_rows; i++)
@@ -323,14 +344,15 @@ static cz_status check_targets(const cz_net_head *h, const cz_net_head_feed *f) 
     if (!(f->soft[i] >= 0 && isfinite(f->soft[i])))
       return CZ_FAIL(CZ_EINVAL, "%s: weight %g of class %lld at row %lld", h->name, f->soft[i],
                      (long long)(i % h->classes), (long long)(i / h->classes));
-  if (h->denominator != CZ_ABSENT && !(f->denominator > 0))
-    return CZ_FAIL(CZ_EINVAL, "loss denominator %g is not positive", f->denominator);
-  return CZ_OK;
+  return cz__net_check_denominator(h, f);
 }
 
-static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f, int64_t tokens) {
+static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
+                           const cz_feed *feed) {
   cz_graph *g = n->graph;
+  const int64_t tokens = feed->decoder.tokens;
   if (h->options.kind == CZ_NET_SENTENCE) return CZ_OK;
+  if (h->options.kind == CZ_NET_CHOICES) return cz__net_feed_choices(n, h, f, feed);
   CZ_TRY(check_targets(h, f));
   CZ_TRY(feed_own_words(n, h));
   if (h->bias != CZ_ABSENT && !h->has_bias)
@@ -358,6 +380,6 @@ cz_status cz__net_feed_heads(cz_net *n, const cz_feed *f) {
                                   .targets = f->targets,
                                   .denominator = f->denominator};
   for (int i = 0; i < n->n_heads; i++)
-    CZ_TRY(feed_head(n, &n->heads[i], is_listed(n) ? &f->heads[i] : &plain, f->decoder.tokens));
+    CZ_TRY(feed_head(n, &n->heads[i], is_listed(n) ? &f->heads[i] : &plain, f));
   return CZ_OK;
 }

@@ -1,4 +1,5 @@
-/* Between net.c, which builds and feeds the body, and net_heads.c, which does the heads. */
+/* Between net.c, which builds and feeds the body, net_heads.c, which does the heads, and
+ * net_choices.c, which does one of them. */
 #ifndef CZ_NN_NET_HEADS_H
 #define CZ_NN_NET_HEADS_H
 
@@ -8,6 +9,18 @@
 CZ_MUST cz_status cz__net_check_heads(const cz_net *net);
 void cz__net_build_heads(cz_net *net, const cz_builder *b, cz_value x);
 CZ_MUST cz_status cz__net_feed_heads(cz_net *net, const cz_feed *feed);
+CZ_MUST cz_status cz__net_check_denominator(const cz_net_head *h, const cz_net_head_feed *feed);
+cz_value cz__net_head_input(cz_net *net, const cz_net_head *h, const char *what, cz_dtype dtype,
+                            int ndim, const int64_t *dim);
+cz_value cz__net_param(cz_builder *b, cz_param *p);
+
+/* The head CHOICES, in net_choices.c. */
+CZ_MUST cz_status cz__net_create_choices(cz_net *net);
+void cz__net_destroy_choices(cz_net *net);
+void cz__net_declare_choices(cz_net *net, cz_net_head *h);
+void cz__net_build_choices(cz_net *net, cz_net_head *h, cz_builder *b, cz_value x);
+CZ_MUST cz_status cz__net_feed_choices(cz_net *net, cz_net_head *h, const cz_net_head_feed *f,
+                                       const cz_feed *feed);
 CZ_MUST cz_status cz__net_check_ids(const char *what, const int32_t *ids, int64_t n,
                                     int64_t vocabulary);
 

@@ -93,15 +93,15 @@ static void labels_of_file(void **state) {
   refused(1, "classify @/zero.yaml examples.pattern=@/less.yaml",
           "test.tsv:4: the label 'business' is not declared in ");
   write_format("masks.yaml", "fields: {a: text}\nlabels: [sports, science, business]\nwords: "
-                             "{sports: sports, science: science, business: news}\npatterns: "
-                             "['{mask:2} : {a*}']\n");
+                             "{sports: [sports, good], science: science, business: news}\n"
+                             "patterns: ['{mask:2} : {a*}']\n");
   refused(2, "classify @/pet.yaml examples.pattern=@/masks.yaml",
-          "masks.yaml:4:13: patterns.0: this pattern has 2 masks: strategy tuning_free scores "
-          "answers of several tokens, and no member is trained on them yet");
+          "masks.yaml:3:26: words.sports.1: the label 'sports' has 2 words: under a pattern with 2 "
+          "masks, as here, strategy pet trains on one answer a label; tuning_free scores several");
   refused(2,
           "pet --model @/bert --pattern @/masks.yaml --train @/train.tsv --unlabeled @/pool.tsv "
           "--test @/test.tsv common.examples.max_length=40",
-          "patterns.0: this pattern has 2 masks");
+          "words.sports.1: the label 'sports' has 2 words");
   assert_false(cz_fs_exists(under("out"))); /* before any stage has run */
 }
 

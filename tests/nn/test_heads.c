@@ -1,42 +1,20 @@
 /* Heads of one net: several over one body, each with rows, targets and a denominator of its own.
  * Losses read back right and add up, gradients add up and are those of central differences, scores
  * of label words are means of logits, and a shard without rows of a head is one. */
-#include "common/common.h"
+#include "heads.h"
 #include "graph/ops.h"
-#include "kernels/cases.h"
-#include "nn/net.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { V = 31, TEXTS = 3, TOKENS = 17, C = 3, W = 2, POSITIONS = 12 };
+enum { W = 2 };
 
 static const unsigned ALL = CZ_HEAD_BIT(CZ_HEAD_MASKED_LM) | CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE) |
                             CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION);
 
-/* A small model of NAME's family with all heads that it has. */
-static cz_model *model_of(const char *name, cz_device *device) {
-  const cz_family *f;
-  cz_model *m;
-  OK(cz_family_find(&f, name));
-  cz_model_config c = f->defaults;
-  c.family = f;
-  c.vocab_size = V, c.d_model = 12, c.d_kv = 4, c.n_heads = 3, c.d_ff = 14, c.n_labels = C;
-  c.n_layers = c.n_decoder_layers = 2, c.n_positions = POSITIONS + c.pad_id + 1;
-  if (cz_family_key(f, CZ_FACT_D_EMBEDDING)) c.d_embedding = 5;
-  c.init_factor = 0.3;
-  c.heads = cz_family_heads(f);
-  OK(cz_model_create(&m, &c, device));
-  OK(cz_params_init(m->params, 11));
-  return m;
-}
-
-/* Three texts: the first two have masks, the last two classes; rows repeat none. */
-static const int32_t ids[TOKENS] = {5, 9, 4, 7, 22, 30, 8, 9, 9, 12, 28, 6, 17, 3, 25, 11, 4},
-                     spans[2 * TEXTS] = {0, 6, 6, 12, 12, 17},
-                     types[TOKENS] = {0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1},
-                     masks[] = {2, 4, 7, 8}, mask_targets[] = {17, 3, -100, 28},
+/* The first two texts have masks, the last two classes; rows repeat none. */
+static const int32_t masks[] = {2, 4, 7, 8}, mask_targets[] = {17, 3, -100, 28},
                      prompts[] = {9, 14}, prompt_targets[] = {2, 0},
                      words[C * W] = {4, -1, 17, 9, 30, 12}, class_targets[] = {1, -100, 2},
                      next_targets[] = {1, 0, 1};
@@ -82,14 +60,6 @@ static cz_net *net_of(cz_model *m, const int *kinds, int n, bool train, double d
   return net;
 }
 
-static cz_feed batch_of(const cz_model *m, const cz_net_head_feed *heads) {
-  return (cz_feed){.segments = TEXTS,
-                   .decoder = {ids, spans, TOKENS, m->config.n_types > 1 ? types : NULL},
-                   .heads = heads};
-}
-
-static const cz_graph_run_options keyed = {.key = {.seed = 5, .step = 2}, .training = true};
-
 /* Runs NET and gives each head's loss. */
 static void run(double *losses, cz_net *net, const int *kinds, int n) {
   cz_net_head_feed heads[CZ_NET_HEADS];
@@ -100,21 +70,6 @@ static void run(double *losses, cz_net *net, const int *kinds, int n) {
   OK(net->options.train ? cz_graph_train(net->graph, &keyed)
                         : cz_graph_forward(net->graph, &keyed));
   for (int i = 0; i < n; i++) OK(cz_graph_read(net->graph, &losses[i], net->heads[i].loss, 1));
-}
-
-static double *gradients(const cz_model *m) {
-  double *g = calloc((size_t)m->params->flat, sizeof *g);
-  assert_non_null(g);
-  for (size_t i = 0; i < m->params->n; i++) {
-    const cz_param *p = m->params->list[i];
-    OK(cz_device_read_real(m->device, g + p->offset, p->grad, p->count));
-  }
-  return g;
-}
-
-static void near(const char *what, double got, double want, double tolerance) {
-  if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
-    fail_msg("%s: %.12g, not %.12g", what, got, want);
 }
 
 /* Together the heads have the losses and gradients that each has in a net of its own. */
@@ -151,22 +106,22 @@ static void together(void **state) {
   }
 }
 
-static void move(const cz_model *m, const double *from, const double *along, double by) {
-  double *x = calloc((size_t)m->params->flat, sizeof *x);
-  for (int64_t i = 0; i < m->params->flat; i++) x[i] = from[i] + by * along[i];
-  for (size_t i = 0; i < m->params->n; i++) {
-    const cz_param *p = m->params->list[i];
-    OK(cz_device_write_real(m->device, p->value, x + p->offset, p->count));
-  }
-  cz_params_values_written(m->params);
-  free(x);
-}
-
 static double sum_of(cz_net *net, const int *kinds, int n) {
   double losses[CZ_NET_HEADS], sum = 0;
   run(losses, net, kinds, n);
   for (int i = 0; i < n; i++) sum += losses[i];
   return sum;
+}
+
+typedef struct scored {
+  cz_net *net;
+  const int *kinds;
+  int n;
+} scored;
+
+static double loss_of(void *self) {
+  const scored *s = self;
+  return sum_of(s->net, s->kinds, s->n);
 }
 
 /* Of every family and all its heads at once, dropout on: gradients along a random direction against
@@ -183,32 +138,8 @@ static void differences(void **state) {
     if (m->config.heads & CZ_HEAD_BIT(CZ_HEAD_NEXT_SENTENCE)) kinds[n++] = NEXT;
     cz_net *train = net_of(m, kinds, n, true, 0.2), *score = net_of(m, kinds, n, false, 0.2);
     sum_of(train, kinds, n);
-    double *g = gradients(m), *x = calloc((size_t)m->params->flat, sizeof *x),
-           *dir = calloc((size_t)m->params->flat, sizeof *dir), want = 0, best = INFINITY;
-    for (size_t i = 0; i < m->params->n; i++) {
-      const cz_param *p = m->params->list[i];
-      OK(cz_device_read_real(device, x + p->offset, p->value, p->count));
-      double size = 0;
-      for (int64_t k = 0; k < p->count; k++) {
-        dir[p->offset + k] = cz_rand_normal(&r);
-        want += dir[p->offset + k] * g[p->offset + k];
-        size += fabs(g[p->offset + k]);
-      }
-      if (!(size > 0) && p != m->decoder.types) fail_msg("%s: %s gets none", names[f], p->name);
-    }
-    for (double h = 1e-4; h > 1e-6; h /= 10) {
-      double side[2];
-      for (int i = 0; i < 2; i++) {
-        move(m, x, dir, i ? -h : h);
-        side[i] = sum_of(score, kinds, n);
-      }
-      best = fmin(best, fabs((side[0] - side[1]) / (2 * h) - want));
-    }
-    if (!(best <= 1e-6 * (1 + fabs(want))))
-      fail_msg("%s: derivative %.12g is off by %.3g", names[f], want, best);
-    free(g);
-    free(x);
-    free(dir);
+    scored all = {score, kinds, n};
+    check_derivative(m, &r, loss_of, &all, true);
     cz_net_destroy(&train);
     cz_net_destroy(&score);
     cz_model_destroy(&m);

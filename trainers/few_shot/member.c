@@ -38,6 +38,17 @@ static const cz_prompt *prompt_of(const cz_members *m, int32_t pattern) {
 
 static bool has_one_mask(const cz_prompt *prompt) { return prompt->pattern->masks == 1; }
 
+/* Tokens of the longest answer of a prompt with several masks: as many masks have the texts that a
+ * member is trained on (docs/pet.md 3.3). */
+static size_t longest_answer(const cz_members *m, const cz_prompt *prompt) {
+  const size_t masks = (size_t)prompt->pattern->masks,
+               words = (size_t)m->o.examples->classes * prompt->n_words;
+  size_t longest = 0;
+  for (size_t i = 0; i < words * masks; i++)
+    if (prompt->words[i] >= 0 && i % masks >= longest) longest = i % masks + 1;
+  return longest;
+}
+
 /* The words of PATTERN's labels in the net's width, where they are of one token. */
 static void widen_words(cz_members *m, const cz_prompt *prompt) {
   if (!has_one_mask(prompt)) return;
@@ -155,12 +166,20 @@ static void use_pattern(cz_members *m, int32_t pattern) {
   m->preparer.prompts = m->o.examples->prompts;
   m->preparer.prompt = prompt_of(m, pattern);
   m->preparer.config = &m->model->config;
+  m->preparer.masks = 0;
+}
+
+/* The same for texts to train on. */
+static void use_pattern_to_train(cz_members *m, int32_t pattern) {
+  const cz_prompt *prompt = prompt_of(m, pattern);
+  use_pattern(m, pattern);
+  if (prompt->pattern->masks > 1) m->preparer.masks = longest_answer(m, prompt);
 }
 
 /** Appends text I of SET under PATTERN to OUT, a list to train a member on. */
 cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
                              const cz_text_set *set, size_t i, const cz_wanted *wanted) {
-  use_pattern(m, pattern);
+  use_pattern_to_train(m, pattern);
   return cz_prepare_text(&m->preparer, out, set, i, wanted);
 }
 
@@ -248,7 +267,7 @@ static cz_status open_source(member_source *s, cz_members *m, const cz_member_pl
                                          .alter_self = &s->masking};
   /* of each shard as many as of the batch: a shard is the published code's micro-batch */
   const int64_t counts[2] = {labelled / job->batch.shards, m->o.lm_examples / job->batch.shards};
-  use_pattern(m, plan->pattern);
+  use_pattern_to_train(m, plan->pattern);
   CZ_TRY(cz_prepare_set(&m->preparer, &s->unlabelled, &m->o.examples->d));
   CZ_TRY(cz_source_prepared(&s->parts[0], plan->train, &of_labelled));
   CZ_TRY(cz_source_prepared(&s->parts[1], &s->unlabelled, &of_unlabelled));
@@ -264,9 +283,20 @@ static void close_source(member_source *s) {
   cz_prepared_free(&s->unlabelled);
 }
 
+static cz_member_shape shape_to_train(const cz_members *m, const cz_member_plan *plan) {
+  const cz_prompt *prompt = prompt_of(m, plan->pattern);
+  cz_member_shape shape = shape_of(m);
+  if (prompt->pattern->masks <= 1) return shape;
+  CZ_CHECK(prompt->n_words == 1);
+  shape.masks = prompt->pattern->masks;
+  shape.answers = prompt->words;
+  shape.sets = 1;
+  return shape;
+}
+
 static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan *plan,
                        const char *folder) {
-  const cz_member_shape shape = shape_of(m);
+  const cz_member_shape shape = shape_to_train(m, plan);
   cz_loop_job job = m->o.job;
   cz_loop_result result = {0};
   member_source source = {0};

@@ -8,18 +8,31 @@ static int32_t pooled_row(const cz_model_config *config, size_t n) {
   return row;
 }
 
+/* How many masks stay. */
+static size_t kept_of(const cz_preparer *p) {
+  return p->masks && p->masks < p->input.n_rows ? p->masks : p->input.n_rows;
+}
+
 static cz_status add_rows(cz_example *e, const cz_preparer *p) {
   const cz_prompt_input *in = &p->input;
-  if (in->n_rows) return cz_ids_append(&e->rows, in->rows, (int64_t)in->n_rows);
+  if (in->n_rows) return cz_ids_append(&e->rows, in->rows, (int64_t)kept_of(p));
   return cz_ids_add(&e->rows, pooled_row(p->config, in->encoding.n));
+}
+
+/* Of LIST, one for each token, what is left without the surplus masks, which stand side by side. */
+static cz_status add_kept(cz_ids *out, const cz_preparer *p, const int32_t *list) {
+  const cz_prompt_input *in = &p->input;
+  const size_t n = in->encoding.n, end = in->n_rows ? (size_t)in->rows[0] + kept_of(p) : n,
+               rest = end + in->n_rows - kept_of(p);
+  CZ_TRY(cz_ids_append(out, list, (int64_t)end));
+  return cz_ids_append(out, list + rest, (int64_t)(n - rest));
 }
 
 /* Tokenizers have a type for a second text, also of families whose models know none. */
 static cz_status add_types(cz_example *e, const cz_preparer *p) {
-  const cz_encoding *x = &p->input.encoding;
   const bool typed = cz_family_key(p->config->family, CZ_FACT_N_TYPES);
-  if (typed) return cz_ids_append(&e->types, x->types, (int64_t)x->n);
-  for (size_t i = 0; i < x->n; i++) CZ_TRY(cz_ids_add(&e->types, 0));
+  if (typed) return add_kept(&e->types, p, p->input.encoding.types);
+  for (size_t i = 0; i < e->inputs.len; i++) CZ_TRY(cz_ids_add(&e->types, 0));
   return CZ_OK;
 }
 
@@ -28,15 +41,14 @@ static cz_status add_types(cz_example *e, const cz_preparer *p) {
 cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set, size_t i,
                           const cz_wanted *wanted) {
   cz_example *e = &p->example;
-  const cz_encoding *x = &p->input.encoding;
   CZ_TRY(cz_prompt_apply(&p->input, p->prompts, p->prompt, set->texts, i));
   p->cut_texts += p->input.n_cut > 0;
   p->cut_tokens += p->input.n_cut;
   cz_example_clear(e);
-  CZ_TRY(cz_ids_append(&e->inputs, x->ids, (int64_t)x->n));
+  CZ_TRY(add_kept(&e->inputs, p, p->input.encoding.ids));
   CZ_TRY(add_types(e, p));
   CZ_TRY(add_rows(e, p));
-  e->text = (int64_t)x->n;
+  e->text = (int64_t)e->inputs.len;
   e->klass = wanted ? wanted->label : -1;
   for (int64_t c = 0; wanted && wanted->soft && c < out->soft_classes; c++) {
     CZ_TRY(cz_grow(&e->soft.data, &e->soft.cap, e->soft.len + 1, sizeof *e->soft.data));

@@ -18,6 +18,7 @@ typedef struct cz_preparer {
   const cz_prompts *prompts;
   const cz_prompt *prompt;       /* one of theirs */
   const cz_model_config *config; /* of the model that will read them */
+  size_t masks;                  /* of the prompt's masks those that stay, the first; 0: all */
   cz_prompt_input input;
   cz_example example;
   size_t cut_texts, cut_tokens;

@@ -4,19 +4,28 @@ static cz_net_head_kind head_of(const cz_member_shape *s) {
   return s->classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS;
 }
 
+/* The head that trains: classes, or the answers of a pattern with several masks. */
+static cz_loop_head loss_of(const cz_member_shape *s) {
+  if (s->masks > 1)
+    return (cz_loop_head){.net = {.kind = CZ_NET_CHOICES, .classes = s->classes, .words = s->masks},
+                          .words = s->answers,
+                          .sets = s->sets};
+  return (cz_loop_head){.net = {.kind = head_of(s),
+                                .soft = s->soft,
+                                .temperature = s->temperature,
+                                .classes = s->classes,
+                                .words = s->width},
+                        .words = s->classifier ? NULL : s->words};
+}
+
 /** What SHAPE says of JOB: what its batches hold, and the heads of its loss, which are classes and
  * with `lm` masked words. The rest of JOB stays as it is. */
 void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *s) {
   job->layout = CZ_LAYOUT_TOKENS;
   job->batch.max_inputs = s->max_length;
   job->batch.soft_classes = s->soft ? s->classes : 0;
-  job->heads[0] = (cz_loop_head){.net = {.kind = head_of(s),
-                                         .soft = s->soft,
-                                         .temperature = s->temperature,
-                                         .classes = s->classes,
-                                         .words = s->width},
-                                 .weight = 1 - s->lm,
-                                 .words = s->classifier ? NULL : s->words};
+  job->heads[0] = loss_of(s);
+  job->heads[0].weight = 1 - s->lm;
   job->heads[1] = (cz_loop_head){.net = {.kind = CZ_NET_VOCABULARY}, .weight = s->lm};
   job->n_heads = s->lm > 0 ? 2 : 1;
 }

@@ -10,12 +10,15 @@ typedef struct cz_member_shape {
   bool classifier; /* the head is the classification head */
   bool soft;       /* targets are probabilities of classes */
   double temperature;
-  double lm;            /* the part of the loss that is masked language modelling; 0: none */
-  int64_t classes;      /* C */
-  int64_t width;        /* W: the most words that a label has */
-  int64_t max_length;   /* tokens of an input */
-  int64_t score_tokens; /* of one run of the net that scores */
-  const int32_t *words; /* [C, W] of label words; borrowed */
+  double lm;              /* the part of the loss that is masked language modelling; 0: none */
+  int64_t classes;        /* C */
+  int64_t width;          /* W: the most words that a label has */
+  int64_t masks;          /* M of the pattern to train with; above 1 labels are answers */
+  int64_t max_length;     /* tokens of an input */
+  int64_t score_tokens;   /* of one run of the net that scores */
+  const int32_t *words;   /* [C, W] of label words; borrowed, as answers are */
+  const int32_t *answers; /* [sets, C, M] tokens, behind the last of each -1 */
+  int64_t sets;           /* of answers: 1, or one for each text that is trained on */
 } cz_member_shape;
 
 void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *shape);

@@ -9,13 +9,9 @@
 static cz_status cost_pattern(const cz__classifying *c, const cz_few_shot_cost *x,
                               int32_t pattern) {
   const double models = cz__classify_trains(c) ? (double)c->keys.repetitions : 1;
-  cz_reading set[CZ_COUNTED_SETS], labelled, masked = {0};
+  cz_reading set[CZ_COUNTED_SETS], labelled, d, masked = {0};
   for (int i = 0; i < CZ_COUNTED_SETS; i++)
-    CZ_TRY(cz_few_shot_cost_read(&set[i], x, (cz_counted_set)i, pattern, false));
-  labelled = set[CZ_COUNT_T];
-  if (*c->keys.from)
-    CZ_TRY(cz_few_shot_cost_generation(&labelled, x, &set[CZ_COUNT_D], c->keys.from,
-                                       &(cz_ipet){.scale = c->keys.scale, .first = c->keys.first}));
+    CZ_TRY(cz_few_shot_cost_read(&set[i], x, (cz_counted_set)i, pattern, CZ_READ_TO_SCORE));
   for (int i = 0; i < CZ_COUNTED_SETS; i++)
     cz_few_shot_cost_score(x, &set[i],
                            i == CZ_COUNT_T && cz__classify_prompts(c) ? 2 * models : models);
@@ -24,7 +20,13 @@ static cz_status cost_pattern(const cz__classifying *c, const cz_few_shot_cost *
   if (!cz__classify_trains(c)) return CZ_OK;
   if (cz__classify_prompts(c))
     CZ_TRY(cz_few_shot_cost_held_out(x, (double)c->keys.held_out, models));
-  if (c->keys.lm > 0) CZ_TRY(cz_few_shot_cost_read(&masked, x, CZ_COUNT_D, pattern, true));
+  CZ_TRY(cz_few_shot_cost_read(&labelled, x, CZ_COUNT_T, pattern, CZ_READ_TO_TRAIN));
+  CZ_TRY(cz_few_shot_cost_read(&d, x, CZ_COUNT_D, pattern, CZ_READ_TO_TRAIN));
+  if (*c->keys.from)
+    CZ_TRY(cz_few_shot_cost_generation(&labelled, x, &d, c->keys.from,
+                                       &(cz_ipet){.scale = c->keys.scale, .first = c->keys.first}));
+  if (c->keys.lm > 0)
+    CZ_TRY(cz_few_shot_cost_read(&masked, x, CZ_COUNT_D, pattern, CZ_READ_MASKED));
   cz_few_shot_cost_train(x, models, &labelled, &masked,
                          c->keys.lm > 0 ? (double)c->keys.lm_examples : 0);
   return CZ_OK;

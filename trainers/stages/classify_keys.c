@@ -105,14 +105,17 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
   return CZ_OK;
 }
 
-/* What is not there yet for patterns with several masks: for P, one that the stage uses. */
-static cz_status check_masks(const cz__classifying *c, const cz_pattern *p) {
+/* What cannot be done with several masks: for P, a pattern of FILE that the stage uses. */
+static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *file,
+                             const cz_pattern *p) {
   if (p->masks == 1) return CZ_OK;
-  if (cz__classify_trains(c))
-    return cz_config_error(p->node,
-                           "this pattern has %d masks: strategy tuning_free scores answers of "
-                           "several tokens, and no member is trained on them yet",
-                           p->masks);
+  for (size_t i = 0; cz__classify_trains(c) && i < file->n_labels; i++)
+    if (p->words[i].n > 1)
+      return cz_config_error(
+          p->words[i].nodes[1],
+          "the label '%s' has %zu words: under a pattern with %d masks, as here, "
+          "strategy pet trains on one answer a label; tuning_free scores several",
+          file->labels[i], p->words[i].n, p->masks);
   if (c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
     return cz_config_error(p->node,
                            "this pattern has %d masks: calibrated_start changes the bias of label "
@@ -143,6 +146,6 @@ cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying
     (*list)[(*n)++] = (int32_t)number;
     at += length + (at[length] == ',');
   }
-  for (size_t i = 0; i < *n; i++) CZ_TRY(check_masks(c, &file->patterns[(*list)[i]]));
+  for (size_t i = 0; i < *n; i++) CZ_TRY(check_masks(c, file, &file->patterns[(*list)[i]]));
   return CZ_OK;
 }

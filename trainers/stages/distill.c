@@ -204,7 +204,7 @@ static cz_status cost_students(const distilling *d, const cz_few_shot_cost *x) {
   const cz_reading none = {0};
   cz_reading set[CZ_COUNTED_SETS];
   for (int i = 0; i < CZ_COUNTED_SETS; i++) {
-    CZ_TRY(cz_few_shot_cost_read(&set[i], x, (cz_counted_set)i, -1, false));
+    CZ_TRY(cz_few_shot_cost_read(&set[i], x, (cz_counted_set)i, -1, CZ_READ_TO_SCORE));
     cz_few_shot_cost_score(x, &set[i], (double)d->keys.repetitions);
   }
   cz_few_shot_cost_train(x, (double)d->keys.repetitions, &set[CZ_COUNT_D], &none, 0);

@@ -115,13 +115,11 @@ void cz_few_shot_cost_close(cz_few_shot_cost *x) {
   cz_patterns_close(&x->own);
 }
 
-/* TEXTS texts of N tokens; the head of MASKED ones reads those that masked LM asks for, at most, as
- * some tokens are exempt. */
+/* TEXTS texts of N tokens, and for each so many PREDICTED, which the head of the vocabulary reads.
+ */
 static void add_texts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
-                      bool masked) {
-  const double predicted = masked ? 0.15 : 0;
-  const cz_step_shape shape = {
-      .segments = texts, .inputs = n * (1 - predicted), .targets = n * predicted};
+                      double predicted) {
+  const cz_step_shape shape = {.segments = texts, .inputs = n - predicted, .targets = predicted};
   r->texts += texts;
   r->tokens += texts * n;
   r->flop += x->cost->unknown_model ? 0 : cz_flops_forward(&x->config, &shape);
@@ -143,51 +141,81 @@ static double words_of(const cz_few_shot_cost *x, int32_t pattern, int32_t k) {
   return n;
 }
 
-/* TEXTS texts of N tokens under PATTERN. With several masks each is read with as many as a word has
- * tokens, once for all words, and again for each word and token behind the first
+/* Masked LM asks for this part of the tokens, at most, as some are exempt. */
+static const double masked_part = 0.15;
+
+/* TEXTS texts of N tokens that are scored under a PATTERN with several masks: each is read with as
+ * many as a word has tokens, once for all words, and again for each word and token behind the first
  * (few_shot/answers.h). */
-static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
-                        int32_t pattern, bool masked) {
-  const int32_t masks = pattern < 0 || !x->file ? 1 : x->file->patterns[pattern].masks;
+static void add_scored(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
+                       int32_t pattern) {
+  const int32_t masks = x->file->patterns[pattern].masks;
   const double before = r->texts;
-  if (masks == 1) add_texts(r, x, texts, n, masked);
-  for (int32_t k = 1; k <= masks && masks > 1; k++) {
+  for (int32_t k = 1; k <= masks; k++) {
     const double words = words_of(x, pattern, k), again = x->parallel ? 0 : (k - 1) * words;
-    if (words > 0) add_texts(r, x, texts * (1 + again), n - (masks - k), masked);
+    if (words > 0) add_texts(r, x, texts * (1 + again), n - (masks - k), 0);
   }
   r->texts = before + texts;
+}
+
+/* The same to train on: each is read once, with the masks of the longest word, and the head reads a
+ * row for each token of all words. */
+static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
+                        int32_t pattern, bool masked) {
+  const int32_t masks = x->file->patterns[pattern].masks;
+  double tokens = 0;
+  int32_t longest = 0;
+  for (int32_t k = 1; k <= masks; k++) {
+    const double words = words_of(x, pattern, k);
+    tokens += k * words;
+    if (words > 0) longest = k;
+  }
+  n -= masks - longest;
+  add_texts(r, x, texts, n, masked ? masked_part * n : tokens);
+}
+
+/* TEXTS texts of N tokens under PATTERN. */
+static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
+                        int32_t pattern, cz_read_for purpose) {
+  const bool masked = purpose == CZ_READ_MASKED;
+  if (pattern < 0 || !x->file || x->file->patterns[pattern].masks == 1)
+    add_texts(r, x, texts, n, masked ? masked_part * n : 0);
+  else if (purpose == CZ_READ_TO_SCORE)
+    add_scored(r, x, texts, n, pattern);
+  else
+    add_trained(r, x, texts, n, pattern, masked);
 }
 
 /* N texts of SET, spread over it, under PATTERN or, for -1, as they stand. SET null: nothing is
  * known of them but how many. */
 static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_text_set *set,
-                           double n, int32_t pattern, bool masked) {
+                           double n, int32_t pattern, cz_read_for purpose) {
   cz_prompt_input input = {0};
   cz_status st = CZ_OK;
   *out = (cz_reading){0};
-  if (!set) return add_prompts(out, x, n, (double)x->f->keys.max_length, pattern, masked), CZ_OK;
+  if (!set) return add_prompts(out, x, n, (double)x->f->keys.max_length, pattern, purpose), CZ_OK;
   const cz_prompts *p = x->f->examples->prompts;
   const cz_prompt *prompt = pattern < 0 ? &p->plain : &p->items[pattern];
   const size_t wanted = (size_t)n;
   for (size_t i = 0; i < wanted; i++) {
     CZ_GO(st, cz_prompt_apply(&input, p, prompt, set->texts, i * set->n / wanted), done);
-    add_prompts(out, x, 1, (double)input.encoding.n, pattern, masked);
+    add_prompts(out, x, 1, (double)input.encoding.n, pattern, purpose);
   }
 done:
   cz_prompt_input_free(&input);
   return st;
 }
 
-/** Reads all texts of SET under PATTERN or, for -1, as they stand; MASKED: for masked LM. Those
- * that a stage will choose for T are as long as texts spread over D. */
+/** Reads all texts of SET under PATTERN or, for -1, as they stand, for PURPOSE. Those that a stage
+ * will choose for T are as long as texts spread over D. */
 cz_status cz_few_shot_cost_read(cz_reading *out, const cz_few_shot_cost *x, cz_counted_set set,
-                                int32_t pattern, bool masked) {
+                                int32_t pattern, cz_read_for purpose) {
   const cz_examples *e = x->f->examples;
   const cz_text_set *const sets[] = {e ? &e->t : NULL, e ? &e->d : NULL, e ? &e->test : NULL};
   const double chosen = set == CZ_COUNT_T ? x->chosen : 0;
   cz_reading more;
-  CZ_TRY(read_some(out, x, sets[set], x->texts[set] - chosen, pattern, masked));
-  CZ_TRY(read_some(&more, x, sets[CZ_COUNT_D], chosen, pattern, masked));
+  CZ_TRY(read_some(out, x, sets[set], x->texts[set] - chosen, pattern, purpose));
+  CZ_TRY(read_some(&more, x, sets[CZ_COUNT_D], chosen, pattern, purpose));
   out->texts += more.texts;
   out->tokens += more.tokens;
   out->flop += more.flop;
@@ -230,10 +258,11 @@ cz_status cz_few_shot_cost_offsets(const cz_few_shot_cost *x, cz_calibrate kind,
   size_t n = 0;
   while (cz_content_free_texts[n]) n++;
   if (kind == CZ_CALIBRATE_UNLABELED_MEAN)
-    st = cz_few_shot_cost_read(&texts, x, CZ_COUNT_D, pattern, false);
+    st = cz_few_shot_cost_read(&texts, x, CZ_COUNT_D, pattern, CZ_READ_TO_SCORE);
   if (kind == CZ_CALIBRATE_CONTENT_FREE) {
     if (e) st = cz_examples_without_content(&set, e, cz_content_free_texts);
-    if (st == CZ_OK) st = read_some(&texts, x, e ? &set : NULL, (double)n, pattern, false);
+    if (st == CZ_OK)
+      st = read_some(&texts, x, e ? &set : NULL, (double)n, pattern, CZ_READ_TO_SCORE);
   }
   if (st == CZ_OK) cz_few_shot_cost_score(x, &texts, 1);
   cz_prompt_texts_destroy(&set.texts);
@@ -244,7 +273,8 @@ cz_status cz_few_shot_cost_offsets(const cz_few_shot_cost *x, cz_calibrate kind,
 cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double models) {
   const cz_examples *e = x->f->examples;
   cz_reading texts;
-  CZ_TRY(read_some(&texts, x, e ? &e->test : NULL, fmin(n, x->texts[CZ_COUNT_TEST]), -1, true));
+  CZ_TRY(read_some(&texts, x, e ? &e->test : NULL, fmin(n, x->texts[CZ_COUNT_TEST]), -1,
+                   CZ_READ_MASKED));
   cz_few_shot_cost_score(x, &texts, 2 * models);
   return CZ_OK;
 }

@@ -15,6 +15,10 @@ typedef enum cz_counted_set {
   CZ_COUNTED_SETS
 } cz_counted_set;
 
+/* What texts are read for. Under a pattern with several masks scoring reads one several times, and
+ * training, on its labels or as masked LM, once (docs/pet.md 3.3). */
+typedef enum cz_read_for { CZ_READ_TO_SCORE, CZ_READ_TO_TRAIN, CZ_READ_MASKED } cz_read_for;
+
 typedef struct cz_few_shot_cost {
   cz_cost *cost;  /* that is being filled; borrowed */
   cz_few_shot *f; /* its examples are opened where everything is there; borrowed */
@@ -34,7 +38,7 @@ typedef struct cz_reading {
 CZ_MUST cz_status cz_few_shot_cost_open(cz_few_shot_cost *x, cz_cost *cost, cz_few_shot *f,
                                         const cz_recipe *recipe);
 CZ_MUST cz_status cz_few_shot_cost_read(cz_reading *out, const cz_few_shot_cost *x,
-                                        cz_counted_set set, int32_t pattern, bool masked);
+                                        cz_counted_set set, int32_t pattern, cz_read_for purpose);
 CZ_MUST cz_status cz_few_shot_cost_offsets(const cz_few_shot_cost *x, cz_calibrate kind,
                                            int32_t pattern);
 CZ_MUST cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double models);

@@ -40,6 +40,7 @@ void cz_feed_heads(cz_feed *feed, cz_net_head_feed *heads, const cz_net_options 
                                     .n_rows = s->n_class_rows,
                                     .targets = o->soft ? NULL : s->classes,
                                     .soft = o->soft ? s->soft : NULL,
+                                    .numbers = s->numbers,
                                     .denominator = classes};
   }
   feed->heads = heads;

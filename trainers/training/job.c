@@ -194,8 +194,12 @@ static void take_heads(cz_net_options *o, const cz_loop_job *job) {
 }
 
 static cz_status set_words(cz_net *net, const cz_loop_job *job) {
-  for (int i = 0; i < job->n_heads; i++)
-    if (job->heads[i].words) CZ_TRY(cz_net_set_words(net, i, job->heads[i].words));
+  for (int i = 0; i < job->n_heads; i++) {
+    const cz_loop_head *h = &job->heads[i];
+    if (!h->words) continue;
+    CZ_TRY(h->net.kind == CZ_NET_CHOICES ? cz_net_set_answers(net, i, h->words, h->sets)
+                                         : cz_net_set_words(net, i, h->words));
+  }
   return CZ_OK;
 }
 
@@ -235,12 +239,13 @@ double cz_loop_denominator(const cz_loop_job *j, const cz_batch *b) {
   return 1;
 }
 
-/** What the loss of head number HEAD is divided by: the targets or texts of batch B that count for
- * it, by its weight. */
+/** What the loss of head number HEAD is divided by: the targets, rows or texts of batch B that
+ * count for it, by its weight. */
 double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *b) {
   const cz_loop_head *h = &j->heads[head];
-  const double counted =
-      h->net.kind == CZ_NET_VOCABULARY ? cz_loop_denominator(j, b) : (double)b->n_classes;
+  const double counted = h->net.kind == CZ_NET_VOCABULARY ? cz_loop_denominator(j, b)
+                         : h->net.kind == CZ_NET_CHOICES  ? (double)b->n_known
+                                                          : (double)b->n_classes;
   return (counted > 0 ? counted : 1) / h->weight;
 }
 

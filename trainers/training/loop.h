@@ -60,7 +60,8 @@ extern const cz_section cz_batch_section, cz_train_section;
 typedef struct cz_loop_head {
   cz_net_head_options net; /* capacity_rows is the loop's to find */
   double weight;           /* positive; the loss is the sum of weight times the head's own */
-  const int32_t *words;    /* [C, W] of LABEL_WORDS; borrowed */
+  const int32_t *words;    /* [C, W] of LABEL_WORDS, [sets, C, W] of CHOICES; borrowed */
+  int64_t sets; /* of CHOICES: 1, or one for each number of an example that has a class */
 } cz_loop_head;
 
 /* Everything that a training run depends on. Two jobs with equal members, sources and
