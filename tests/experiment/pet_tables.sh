@@ -31,6 +31,18 @@ run table4_mnli weighted uniform 41.8
 run generations M0 M4 skipping
 run auxiliary_loss with@10 without@1000 "with@10  *pet .*draws of T  *1e-4 " \
   "without@1000  *plain .*draws of T  *0 " "Each pattern" "cloze predict --abstain P"
+run dbpedia14 zero_shot sentence_encoder@10 PET@10
+
+# A masked LM out of an encoder, as what the quickstart's second model is made by.
+"$cloze" corpus --tokenizer experiments/quickstart/random_bert/tokenizer.json \
+  --out sample/minilm.h5 sample/pretrain.txt > /dev/null
+"$cloze" run experiments/mlm/minilm.yaml --scale test data="$work/sample" --out mlm > mlm.txt 2>&1 ||
+  fail "minilm: $(tail -1 mlm.txt)"
+grep -q "loss of everything" mlm/report.txt || fail "minilm has no loss"
+whole=$(python3 -c 'import json
+print(next(e["folder"] for e in json.load(open("mlm/plan.json")) if e["stage"] == "whole"))')
+"$cloze" export "mlm/$whole" --out minilm_mlm > export.txt 2>&1 || fail "$(tail -1 export.txt)"
+"$cloze" inspect minilm_mlm | grep -q masked_lm || fail "what minilm leaves is no masked LM"
 
 # Official sets have no header: the same numbers from such files, and neither layout is taken for
 # the other.
