@@ -20,7 +20,6 @@ import json
 import math
 import pathlib
 import random
-import struct
 
 arguments = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -36,6 +35,7 @@ import tokenizers
 import torch
 import transformers
 from make_prompt_fixtures import MASK, Kind, apply
+from pet_loop import batches, key_of, normals, train
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 # What tests/few_shot/test_whole.c asks of the program.
@@ -145,31 +145,6 @@ def draw_sets(train, test):
     return sorted(t), sorted(d[:SIZE_D])
 
 
-def key_of(generation, pattern, repetition):
-    """A member's seed."""
-    return cloze_random.hash64(struct.pack("<3i", generation, pattern, repetition), SEED)
-
-
-def batches(n, size, seed):
-    """Endless (epoch, text): a new order each epoch; a batch that reaches into the next epoch
-    takes the first of its order that it does not hold yet, which the others follow."""
-    epoch, batch = 0, []
-    order = list(range(n))
-    cloze_random.Stream(seed, "data.prepared", 0, 0).shuffle(order)
-    while True:
-        while order:
-            batch.append((epoch, order.pop(0)))
-            if len(batch) == size:
-                yield batch
-                batch = []
-        epoch += 1
-        order = list(range(n))
-        cloze_random.Stream(seed, "data.prepared", epoch, 0).shuffle(order)
-        held = [i for _, i in batch]
-        first = [i for i in order if i not in held][: (size - len(batch)) % size]
-        order = first + [i for i in order if i not in first]
-
-
 def masked(x, seed, epoch, number):
     """Devlin et al. 2019, 3.1: 15 %, of those 80 % masked, 10 % random, 10 % as they are; never a
     special token, so never the pattern's own mask."""
@@ -181,15 +156,6 @@ def masked(x, seed, epoch, number):
             u = s.uniform()
             ids[i] = token if u < 0.1 else s.below(100) if u < 0.2 else 4
     return {**x, "ids": ids, "labels": labels}
-
-
-def normals(name, seed, n):
-    """Box and Muller's, an element a quad of Philox."""
-    op = cloze_random.hash64(name.encode()) & cloze_random.MASK32
-    for i in range(n):
-        a, b, c, d = cloze_random.philox([i, op, 0, 0], seed)
-        u, v = (((high << 21) + (low >> 11)) * 2.0**-53 for high, low in ((a, b), (c, d)))
-        yield math.sqrt(-2 * math.log(1 - u)) * math.cos(2 * math.pi * v)
 
 
 class Run:
@@ -266,37 +232,10 @@ def lm_loss(logits, x):
     return torch.nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=-100)
 
 
-def optimizer_of(model, rate):
-    plain = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm.weight" in n]
-    decayed = [p for p in model.parameters() if all(p is not q for q in plain)]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.999), eps=1e-8)
-
-
-def train(model, rate, loss_of_step):
-    """docs/pet.md 1.3: AdamW, gradient norm at most 1, rate falling to 0 behind the last update. Gives
-    each update's loss and norm. clip_grad_norm_ divides by the norm plus 1e-6, this by the norm."""
-    optimizer, losses, norms = optimizer_of(model, rate), [], []
-    for step in range(UPDATES):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * (1 - step / UPDATES)
-        optimizer.zero_grad()
-        loss = loss_of_step()
-        loss.backward()
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = torch.sqrt(sum((g**2).sum() for g in gradients))
-        for g in gradients:
-            g.mul_(min(1.0, 1.0 / float(norm)))
-        optimizer.step()
-        losses.append(float(loss))
-        norms.append(float(norm))
-    return {"losses": losses, "norms": norms}
-
-
 def member(run, sets, place, texts):
     """Trains one on TEXTS, (row, label), and D as auxiliary texts; scores all sets."""
     generation, pattern, repetition = place
-    seed = key_of(*place)
+    seed = key_of(SEED, *place)
     model = run.pretrained(pattern, seed)
     t, d, test = sets
     labels_t = [LABELS.index(run.rows[i][2]) for i in t]
@@ -316,7 +255,7 @@ def member(run, sets, place, texts):
         return ((1 - ALPHA) * sum(classes) / len(classes)
                 + ALPHA * words / sum(counted(x) for x in hidden))
 
-    out.update(train(model, RATE, loss))
+    out.update(train(model, RATE, UPDATES, loss))
     out["heldout_mlm_after"] = run.held_out(model, test)
     for name, rows in zip(("labelled", "unlabelled", "test"), sets):
         out[name] = run.all_scores(model, rows, pattern)
@@ -362,7 +301,7 @@ def student(run, sets, teachers):
     """The classifier that learns from D what the ensemble says there, as its file keeps it."""
     kept = torch.tensor(teachers["unlabelled"].astype(np.float32)).double()
     targets = torch.softmax(kept / TEMPERATURE, 1)
-    seed = key_of(0, -1, 0)
+    seed = key_of(SEED, 0, -1, 0)
     model = run.pretrained(-1, seed)
     texts = list(run.inputs(sets[1], -1))
     drawn = batches(len(texts), STUDENT_BATCH, seed)
@@ -376,7 +315,7 @@ def student(run, sets, teachers):
         loss = torch.nn.functional.kl_div(log_p, q, reduction="sum") - (q * q.log()).sum()
         return loss * TEMPERATURE**2 / len(batch)
 
-    out = train(model, STUDENT_RATE, loss)
+    out = train(model, STUDENT_RATE, UPDATES, loss)
     for name, rows in zip(("labelled", "unlabelled", "test"), sets):
         out[name] = run.all_scores(model, rows, -1)
     gold = [LABELS.index(run.rows[i][2]) for i in sets[2]]

@@ -178,13 +178,13 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
   s->numbers[s->segments++] = e->number;
 }
 
-static void count_example(cz_batch *b, const cz_example *e) {
+static void count_example(cz_batch *b, cz_shard *s, const cz_example *e) {
   b->text_tokens += e->text;
   b->input_sum += (int64_t)e->inputs.len;
   b->target_sum += (int64_t)e->targets.len;
   if (!e->soft.len && e->klass < 0) return;
-  b->n_classes += (int64_t)e->rows.len;
-  b->n_known += e->rows.len > 0;
+  s->n_classes += (int64_t)e->rows.len;
+  s->n_known += e->rows.len > 0;
 }
 
 /** Lays out batch BATCH of the window. `after` is left to the caller. */
@@ -193,11 +193,13 @@ void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan,
   b->text_tokens = b->input_sum = b->target_sum = b->n_class_rows = b->n_classes = b->n_known = 0;
   for (int64_t i = 0; i < b->n_shards; i++)
     b->shards[i].segments = b->shards[i].n_loss_rows = b->shards[i].n_class_rows =
-        b->shards[i].encoder.tokens = b->shards[i].decoder.tokens = 0;
+        b->shards[i].n_classes = b->shards[i].n_known = b->shards[i].encoder.tokens =
+            b->shards[i].decoder.tokens = 0;
   for (size_t i = 0; i < w->count; i++) {
     if (w->bin[i] / plan->shards != batch) continue;
-    add_example(&b->shards[w->bin[i] % plan->shards], &w->examples[i], plan);
-    count_example(b, &w->examples[i]);
+    cz_shard *s = &b->shards[w->bin[i] % plan->shards];
+    add_example(s, &w->examples[i], plan);
+    count_example(b, s, &w->examples[i]);
   }
   for (int64_t i = 0; i < b->n_shards; i++) {
     const cz_shard *s = &b->shards[i];
@@ -206,6 +208,8 @@ void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan,
     b->decoder_tokens += s->decoder.tokens;
     b->n_loss_rows += s->n_loss_rows;
     b->n_class_rows += s->n_class_rows;
+    b->n_classes += s->n_classes;
+    b->n_known += s->n_known;
   }
   b->cut = w->cut[batch];
 }

@@ -63,7 +63,8 @@ typedef struct cz_shard {
                           ascending */
   int32_t *classes;    /* [n_class_rows] the class; CZ_NOT_COUNTED: soft, or not known */
   double *soft;        /* [n_class_rows, C] where the plan has soft classes, else null */
-  int64_t n_class_rows;
+  int64_t n_class_rows, n_classes, n_known; /* rows of the head of classes; those of a known
+                                               class; texts of these */
 } cz_shard;
 
 /* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the

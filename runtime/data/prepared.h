@@ -36,6 +36,7 @@ typedef struct cz_prepared_use {
   uint64_t seed;    /* DRAWN */
   int64_t together; /* DRAWN: so many draws after another are one batch, and no text is in it twice
                        unless the set is smaller; 0: each epoch by itself */
+  int64_t first;    /* of each epoch's order so many alone; 0: all */
   cz_status (*alter)(const void *self, cz_example *e, uint32_t epoch, uint32_t number);
   const void *alter_self;
 } cz_prepared_use;

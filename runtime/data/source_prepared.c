@@ -16,8 +16,9 @@ typedef struct prepared {
 } prepared;
 
 static cz_status prepared_count(void *self, uint64_t *n, uint32_t epoch) {
+  const prepared *p = self;
   (void)epoch;
-  *n = ((prepared *)self)->set->count;
+  *n = p->use.first ? (uint64_t)p->use.first : p->set->count;
   return CZ_OK;
 }
 

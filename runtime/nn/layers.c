@@ -187,7 +187,7 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
   cz_value q = cz_layer_linear(b, "self.q", y, &w->q);   /* [T, H*K] */
   cz_value k = cz_layer_linear(b, "self.k", y, &w->k);
   cz_value v = cz_layer_linear(b, "self.v", y, &w->v);
-  cz_value k_spans = t->spans;
+  cz_value k_spans = t->seen == CZ_ABSENT ? t->spans : t->seen;
   if (cache) {
     k = append(b, "self.k.append", cache->k, k, cache->rows);
     v = append(b, "self.v.append", cache->v, v, cache->rows);
@@ -290,6 +290,7 @@ cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions) {
                      .positions = positions,
                      .types = CZ_ABSENT,
                      .prefix = CZ_ABSENT,
+                     .seen = CZ_ABSENT,
                      .mask = CZ_ATTENTION_MASK_FULL,
                      .bidirectional = true};
 }
@@ -298,7 +299,11 @@ cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions) {
  * whole prefix, in an encoder all others. */
 cz_tokens cz_layer_decoder_tokens(const cz_model *m, cz_value spans, cz_value positions,
                                   cz_value prefix) {
-  cz_tokens t = {.spans = spans, .positions = positions, .types = CZ_ABSENT, .prefix = prefix};
+  cz_tokens t = {.spans = spans,
+                 .positions = positions,
+                 .types = CZ_ABSENT,
+                 .prefix = prefix,
+                 .seen = CZ_ABSENT};
   switch (m->config.family->architecture) { /* complete: a further one says what its tokens see */
   case CZ_ENCODER_DECODER:
   case CZ_LANGUAGE_MODEL: t.mask = CZ_ATTENTION_MASK_CAUSAL; break;

@@ -28,6 +28,7 @@ typedef struct cz_tokens {
   cz_value positions; /* [T], rows of the position table; CZ_ABSENT without one */
   cz_value types;     /* [T], token types; CZ_ABSENT without them */
   cz_value prefix;    /* [B] or CZ_ABSENT */
+  cz_value seen;      /* [B, 2], the keys of each segment; CZ_ABSENT: all its tokens */
   int mask;           /* cz_attention_mask of the self-attention */
   bool bidirectional; /* buckets for both directions */
   int64_t longest;    /* tokens of a segment at most; 0: not known. For cuDNN */

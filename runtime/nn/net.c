@@ -15,7 +15,7 @@ static void declare_inputs(cz_net *n) {
   n->segments = cz_graph_extent(g, "segments", o->capacity_segments);
   n->decoder_tokens = cz_graph_extent(g, "decoder_tokens", o->capacity_decoder);
   const int64_t spans[2] = {n->segments, 2};
-  n->encoder.ids = n->encoder.spans = n->prefix = CZ_ABSENT;
+  n->encoder.ids = n->encoder.spans = n->prefix = n->seen = CZ_ABSENT;
   if (architecture == CZ_ENCODER_DECODER) {
     n->encoder_tokens = cz_graph_extent(g, "encoder_tokens", o->capacity_encoder);
     n->encoder.ids = cz_graph_input(g, "encoder.ids", CZ_I32, 1, &n->encoder_tokens);
@@ -25,6 +25,7 @@ static void declare_inputs(cz_net *n) {
   n->decoder.spans = cz_graph_input(g, "decoder.spans", CZ_I32, 2, spans);
   if (architecture == CZ_PREFIX_LM)
     n->prefix = cz_graph_input(g, "prefix", CZ_I32, 1, &n->segments);
+  if (o->padded) n->seen = cz_graph_input(g, "decoder.seen", CZ_I32, 2, spans);
 }
 
 /* Places in the segment, for families that learn an embedding of them, and token types. */
@@ -69,18 +70,37 @@ static void build(cz_net *n) {
   cz_tokens t = cz_layer_decoder_tokens(m, n->decoder.spans, n->decoder.positions, n->prefix);
   t.longest = n->options.longest_decoder;
   t.types = n->decoder.types;
+  t.seen = n->seen;
   b.scope = m->decoder.name;
   cz_value x = cz_layer_embed(&b, &m->decoder, n->decoder.ids, &t);
   x = cz_layer_stack(&b, &m->decoder, x, &t, &reads, recompute);
   cz__net_build_heads(n, &b, cz_layer_finish(&b, &m->decoder, x, t.spans));
 }
 
-/* Refuses what cuDNN cannot, where it is wished. */
+/* Refuses what cuDNN cannot, where it is wished: keys with gaps between segments are such. */
 static cz_status check_cudnn(const cz_net *n) {
   const cz_attention_wish wish =
       cz_attention_wish_of(n->model, dropout_of(n, CZ_FACT_ATTENTION_DROPOUT));
   const char *key;
+  if (n->options.cudnn && n->options.padded)
+    return CZ_FAIL(CZ_EUSAGE, "attention cudnn: segments end in padding here, and cuDNN is told of "
+                              "keys that follow one another; own takes them");
   return n->options.cudnn ? cz_attention_refused(&wish, &key) : CZ_OK;
+}
+
+/* Padding is something of encoders: elsewhere `prefix` says something else. */
+static cz_status check_padded(const cz_net *n) {
+  const cz_family *f = n->model->config.family;
+  if (!n->options.padded || f->architecture == CZ_ENCODER) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "padded segments: family %s is no encoder", f->name);
+}
+
+/* Numbers that are fed at once: of each token, or two of each segment. */
+static size_t most_numbers(const cz_net_options *o) {
+  const int64_t tokens = o->capacity_encoder > o->capacity_decoder ? o->capacity_encoder
+                                                                   : o->capacity_decoder,
+                spans = 2 * o->capacity_segments;
+  return (size_t)(tokens > spans ? tokens : spans);
 }
 
 static int64_t most_rows(const cz_net_options *o) {
@@ -108,12 +128,10 @@ cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *opt
   cz_graph_options graph = {
       .train = options->train, .no_reuse = options->no_reuse, .no_fusion = options->no_fusion};
   cz_status st;
-  int64_t larger = options->capacity_encoder > options->capacity_decoder
-                       ? options->capacity_encoder
-                       : options->capacity_decoder;
+  CZ_GO(st, check_padded(n), fail);
   CZ_GO(st, check_cudnn(n), fail);
   CZ_GO(st, cz__net_check_heads(n), fail);
-  CZ_GO(st, cz_alloc(&n->numbers, (size_t)larger, sizeof *n->numbers), fail);
+  CZ_GO(st, cz_alloc(&n->numbers, most_numbers(options), sizeof *n->numbers), fail);
   CZ_GO(st, cz_alloc(&n->places, (size_t)most_rows(options), sizeof *n->places), fail);
   CZ_GO(st, cz__net_create_choices(n), fail);
   CZ_GO(st, cz_graph_create(&n->graph, model->params), fail);
@@ -237,6 +255,20 @@ static cz_status feed_encoder(cz_net *n, const cz_feed *f) {
   return feed_positions(n, n->encoder.positions, "encoder", &f->encoder, f->segments);
 }
 
+/* The keys of each segment: its tokens in front of the padding, one at least. */
+static cz_status feed_seen(cz_net *n, const cz_feed *f) {
+  if (n->seen == CZ_ABSENT) return CZ_OK;
+  for (int64_t b = 0; b < f->segments; b++) {
+    const int32_t from = f->decoder.spans[2 * b], to = f->decoder.spans[2 * b + 1];
+    if (f->prefix[b] < (to > from) || f->prefix[b] > to - from)
+      return CZ_FAIL(CZ_EINVAL, "decoder: %d of the %d tokens of segment %lld are not padding",
+                     f->prefix[b], to - from, (long long)b);
+    n->numbers[2 * b] = from;
+    n->numbers[2 * b + 1] = from + f->prefix[b];
+  }
+  return cz_graph_feed_int(n->graph, n->seen, n->numbers, 2 * f->segments);
+}
+
 /** Checks a batch (ids inside the vocabulary, spans that cover, targets inside the
  * vocabulary) and hands it to the graph. CZ_EINVAL with the offending position and
  * value; sizes above the capacities too. */
@@ -251,6 +283,7 @@ cz_status cz_net_feed(cz_net *n, const cz_feed *f) {
   if (n->encoder.ids != CZ_ABSENT) CZ_TRY(feed_encoder(n, f));
   CZ_TRY(cz_graph_feed_int(g, n->decoder.ids, stack->ids, stack->tokens));
   CZ_TRY(cz_graph_feed_int(g, n->decoder.spans, stack->spans, 2 * f->segments));
+  CZ_TRY(feed_seen(n, f));
   CZ_TRY(feed_positions(n, n->decoder.positions, "decoder", stack, f->segments));
   CZ_TRY(feed_types(n, stack));
   if (n->prefix != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, n->prefix, f->prefix, f->segments));

@@ -43,6 +43,8 @@ typedef struct cz_net_options {
   bool logits;                                /* keep the logits [n_loss_rows, V] */
   bool loss_rows; /* the head computes only the decoder positions that the feed lists */
   bool recompute; /* keep only the blocks' borders for backward */
+  bool padded;    /* an encoder's segments may end in padding, which sees the tokens in front of it
+                     and is seen by nobody; the feed's prefix says how many those are */
   bool no_reuse, no_fusion;
   double dropout;         /* replaces the model's when >= 0 */
   bool dropout_per_token; /* false: one mask along each segment, as the published runs drew it
@@ -80,7 +82,7 @@ typedef struct cz_feed {
   int64_t segments;
   cz_stack_input encoder;        /* empty for a single stack */
   cz_stack_input decoder;        /* ids already shifted by one */
-  const int32_t *prefix;         /* [segments], prefix LM only */
+  const int32_t *prefix;         /* [segments], prefix LM, and options.padded: not padding */
   const int32_t *loss_rows;      /* [n_loss_rows] decoder positions that the loss reads, with
                                     options.loss_rows; without, it reads all of them */
   const int32_t *targets;        /* [n_loss_rows]; negative: not counted */
@@ -119,11 +121,12 @@ typedef struct cz_net {
     cz_value ids, spans, positions, types; /* the last two where the model has them */
   } encoder, decoder;                      /* inputs */
   cz_value prefix;
+  cz_value seen; /* [segments, 2], the keys of each; CZ_ABSENT unless options.padded */
   cz_net_head heads[CZ_NET_HEADS];
   int n_heads;
   /* outputs; CZ_ABSENT when not made. loss, nll and logits are those of the first head */
   cz_value loss, nll, logits, encoded;
-  int32_t *numbers, *places; /* scratch of the feed: [larger capacity], [most rows of a head] */
+  int32_t *numbers, *places; /* scratch of the feed: of tokens or spans, [most rows of a head] */
 } cz_net;
 
 CZ_MUST cz_status cz_net_create(cz_net **net, cz_model *model, const cz_net_options *options);

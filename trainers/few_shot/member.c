@@ -6,6 +6,7 @@
 #include "ensemble/calibrate.h"
 #include "ensemble/ensemble.h"
 #include "few_shot/held_out_texts.h"
+#include "few_shot/published.h"
 #include "few_shot/shape.h"
 #include "nn/hf.h"
 #include "objectives/vocabulary.h"
@@ -248,17 +249,27 @@ typedef struct member_source {
   cz_source parts[2], all;
 } member_source;
 
+/* Labelled texts of a batch. */
+static int64_t labelled_of(const cz_members *m) {
+  return m->o.job.batch.examples - (m->o.lm > 0 ? m->o.lm_examples : 0);
+}
+
 static cz_status open_source(member_source *s, cz_members *m, const cz_member_plan *plan,
                              const cz_loop_job *job) {
-  const int64_t labelled = job->batch.examples - (m->o.lm > 0 ? m->o.lm_examples : 0);
+  const int64_t labelled = labelled_of(m), n = (int64_t)plan->train->count;
+  const bool restarts = m->o.job.batch.ends == CZ_ENDS_RESTART;
   const cz_prepared_use of_labelled = {
-      .order = CZ_ORDER_DRAWN, .seed = job->seed, .together = labelled};
+      .order = CZ_ORDER_DRAWN,
+      .seed = job->seed,
+      .together = restarts ? 0 : labelled,
+      .first = restarts ? cz_published_texts(&job->batch, labelled, n) : 0};
   if (m->o.lm <= 0) return cz_source_prepared(&s->all, plan->train, &of_labelled);
   s->masking = (cz_masking){.vocabulary = &m->vocabulary,
                             .density = 0.15,
                             .random = 0.1,
                             .kept = 0.1,
                             .fidelity = m->o.fidelity,
+                            .length = job->padded ? job->batch.max_inputs : 0,
                             .seed = job->seed};
   const cz_prepared_use of_unlabelled = {.order = CZ_ORDER_DRAWN,
                                          .seed = job->seed ^ cz_hash_text("unlabelled"),
@@ -294,9 +305,22 @@ static cz_member_shape shape_to_train(const cz_members *m, const cz_member_plan 
   return shape;
 }
 
+/* Whether the published loop never takes a step on PLAN's texts, and so leaves the model as it was
+ * (docs/pet.md 1.6). */
+static bool never_updates(const cz_members *m, const cz_loop_job *job, const cz_member_plan *plan) {
+  const cz_batch_plan *b = &m->o.job.batch;
+  const int64_t n = (int64_t)plan->train->count;
+  if (b->ends != CZ_ENDS_RESTART || cz_published_updates(b, labelled_of(m), n)) return false;
+  cz_warn("%s: no update is made, as in the published code: an epoch of %lld texts has fewer than "
+          "%lld micro-batches of %lld",
+          job->what, (long long)n, (long long)b->shards, (long long)(labelled_of(m) / b->shards));
+  return true;
+}
+
 static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan *plan,
                        const char *folder) {
   const cz_member_shape shape = shape_to_train(m, plan);
+  const bool published = m->o.fidelity == CZ_FIDELITY_CODE;
   cz_loop_job job = m->o.job;
   cz_loop_result result = {0};
   member_source source = {0};
@@ -311,6 +335,10 @@ static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan 
   if (m->o.lm > 0) job.examples += (int64_t)m->o.examples->d.n;
   job.transient = true;
   cz_member_shape_job(&job, &shape);
+  job.padded = published && m->o.lm > 0;
+  if (m->o.lm > 0) job.batch.ends = CZ_ENDS_JOIN; /* its epochs are the batches' own */
+  job.excess = published && m->o.soft ? cz_published_excess : NULL;
+  if (never_updates(m, &job, plan)) return CZ_OK;
   cz_status st = open_source(&source, m, plan, &job);
   job.source = &source.all;
   if (st == CZ_OK) st = cz_loop_run(&result, &job);

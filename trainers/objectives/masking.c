@@ -60,16 +60,6 @@ cz_status cz_mask_tokens(cz_example *e, const cz_masking *m, const bool *eligibl
   return CZ_OK;
 }
 
-/** Masks E in place as MASKING (a cz_masking) says, under its rule of eligible tokens. */
-cz_status cz_mask_example(const void *masking, cz_example *e, uint32_t epoch, uint32_t number) {
-  bool *eligible;
-  CZ_TRY(cz_alloc(&eligible, e->inputs.len, sizeof *eligible));
-  cz_masking_eligible(eligible, masking, &e->inputs);
-  cz_status st = cz_mask_tokens(e, masking, eligible, epoch, number);
-  free(eligible);
-  return st;
-}
-
 /** Appends padding to E up to LENGTH tokens, as the published PET code does with every text:
  * its attention reads none of it, and its masks fall on it (pet.md 1.2). Before masking. CZ_EINVAL
  * for a longer example, or one with labels already; CZ_EUSAGE without a padding token. */
@@ -84,4 +74,17 @@ cz_status cz_pad_example(cz_example *e, const cz_vocabulary *v, int64_t length) 
     e->padding++;
   }
   return CZ_OK;
+}
+
+/** Pads E to MASKING's length (a cz_masking) and masks it in place, under its rule of eligible
+ * tokens. */
+cz_status cz_mask_example(const void *masking, cz_example *e, uint32_t epoch, uint32_t number) {
+  const cz_masking *m = masking;
+  bool *eligible;
+  if (m->length) CZ_TRY(cz_pad_example(e, m->vocabulary, m->length));
+  CZ_TRY(cz_alloc(&eligible, e->inputs.len, sizeof *eligible));
+  cz_masking_eligible(eligible, masking, &e->inputs);
+  cz_status st = cz_mask_tokens(e, masking, eligible, epoch, number);
+  free(eligible);
+  return st;
 }

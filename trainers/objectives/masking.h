@@ -9,8 +9,8 @@
  * special token, no padding, and not the mask of a pattern, which is never predicted. Under
  * `code` all but what stands around a text: PET's code asks the tokenizer which tokens those
  * are, so a pattern's mask is a target like others, with itself as label, and so is padding,
- * which that code puts behind every text up to one length. Batches have no padding;
- * cz_pad_example adds it for those who ask for that code's numbers. */
+ * which that code puts behind every text up to one length. Batches have no padding but that
+ * which `length` asks for, for that code's numbers. */
 #ifndef CZ_OBJECTIVES_MASKING_H
 #define CZ_OBJECTIVES_MASKING_H
 
@@ -20,6 +20,7 @@ typedef struct cz_masking {
   const cz_vocabulary *vocabulary; /* borrowed */
   double density, random, kept;    /* random + kept: at most 1 */
   int fidelity;                    /* cz_fidelity */
+  int64_t length;                  /* examples are padded to so many tokens first; 0: not */
   uint64_t seed;
 } cz_masking;
 

@@ -25,7 +25,9 @@ static cz_status cost_pattern(const cz__classifying *c, const cz_few_shot_cost *
   if (*c->keys.from)
     CZ_TRY(cz_few_shot_cost_generation(&labelled, x, &d, c->keys.from,
                                        &(cz_ipet){.scale = c->keys.scale, .first = c->keys.first}));
-  if (c->keys.lm > 0)
+  if (c->keys.lm > 0 && c->keys.fidelity == CZ_FIDELITY_CODE)
+    CZ_TRY(cz_few_shot_cost_read_padded(&masked, x, CZ_COUNT_D, pattern));
+  else if (c->keys.lm > 0)
     CZ_TRY(cz_few_shot_cost_read(&masked, x, CZ_COUNT_D, pattern, CZ_READ_MASKED));
   cz_few_shot_cost_train(x, models, &labelled, &masked,
                          c->keys.lm > 0 ? (double)c->keys.lm_examples : 0);

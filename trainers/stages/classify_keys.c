@@ -87,6 +87,7 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
   c->f.head = cz__classify_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
   const cz__classify_keys *k = &c->keys;
   const cz_batch_plan *b = &c->f.job.batch;
+  if (cz__classify_trains(c)) CZ_TRY(cz_few_shot_follow(&c->f, recipe, (cz_fidelity)k->fidelity));
   if (k->lm > 0 && !cz__classify_prompts(c))
     return cz_config_error(node, "lm: the masked-LM loss belongs to strategy pet; a classification "
                                  "head stands on no masked-LM model");

@@ -20,6 +20,7 @@ typedef struct distill_keys {
   double temperature;
   int64_t repetitions, score_tokens;
   int keep; /* index into keeps */
+  int fidelity;
 } distill_keys;
 
 static const char *const keeps[] = {"first", "all", NULL};
@@ -37,6 +38,8 @@ static const cz_key_spec section_keys[] = {
     CZ_KEY(distill_keys, keep, ENUM, .fallback = "first", .choices = keeps,
            .help = "of the classifiers: the first, which is the stage's model, or also the others, "
                    "each in its member's folder"),
+    CZ_KEY(distill_keys, fidelity, ENUM, .fallback = "paper", .choices = cz_fidelity_names,
+           .help = "where paper and published code disagree (docs/pet.md 5)"),
     CZ_KEY(distill_keys, score_tokens, INT, .fallback = "4096", .min = 1, .max = 1 << 24,
            .unit = "tokens", .help = "tokens that are scored at once"),
 };
@@ -60,7 +63,7 @@ static cz_status bind(distilling *d, const cz_recipe *recipe, uint64_t config_ha
   CZ_TRY(cz_recipe_section(recipe, &cz_distill_section, &d->keys));
   CZ_TRY(cz_few_shot_bind(&d->f, recipe, "distill", config_hash, true));
   d->f.head = CZ_HEAD_CLASSIFICATION;
-  return CZ_OK;
+  return cz_few_shot_follow(&d->f, recipe, (cz_fidelity)d->keys.fidelity);
 }
 
 /* SCORES [D, C] of the teachers as their stage has left them. */
@@ -86,7 +89,9 @@ static cz_status scores_anew(double *scores, const distilling *d) {
   cz_status st;
   CZ_GO(st, cz_generation_noted(d->keys.from, &generation, &plans, &members), done);
   CZ_GO(st, cz_generation_read(&g, e, d->keys.from, plans, members), done);
-  CZ_GO(st, cz_generation_weights(&weights, &g, (cz_weighting)d->keys.weights, CZ_FIDELITY_PAPER),
+  CZ_GO(st,
+        cz_generation_weights(&weights, &g, (cz_weighting)d->keys.weights,
+                              (cz_fidelity)d->keys.fidelity),
         done);
   CZ_GO(st, cz_alloc(&mean, n, sizeof *mean), done);
   CZ_GO(st, cz_generation_mean(mean, &g, &e->d, weights), done);
@@ -168,6 +173,7 @@ static cz_status compute(distilling *d, cz_session *s, const char *folder) {
                                .self = d};
   o.classifier = o.soft = true;
   o.temperature = d->keys.temperature;
+  o.fidelity = (cz_fidelity)d->keys.fidelity;
   o.score_tokens = d->keys.score_tokens;
   CZ_TRY(cz_members_open(&d->members, &o));
   return cz_few_shot_compute(&d->f, s, d->members, &list, cz_stage_row_distill.name);

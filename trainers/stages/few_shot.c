@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "ensemble/judge.h"
 #include "few_shot/chosen.h"
+#include "few_shot/published.h"
 #include "few_shot/task_file.h"
 #include "nn/hf.h"
 #include "stages/model_folder.h"
@@ -41,6 +42,30 @@ cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, const char *
     return cz_config_error(batch ? batch : recipe->node,
                            "%sexamples is missing: how many texts are a batch",
                            batch ? "" : "batch.");
+  return CZ_OK;
+}
+
+/** Makes the training of F, which is bound, that of the published code under `code`, whose epochs
+ * restart or, as from 2021 on, end with a short micro-batch. CZ_EUSAGE where batch.epoch_ends says
+ * otherwise, or outside `code` asks for epochs that restart. */
+cz_status cz_few_shot_follow(cz_few_shot *f, const cz_recipe *recipe, cz_fidelity fidelity) {
+  const cz_config_node *key = cz_config_get(cz_config_get(recipe->node, "batch"), "epoch_ends");
+  cz_batch_plan *b = &f->job.batch;
+  if (fidelity != CZ_FIDELITY_CODE && b->ends == CZ_ENDS_RESTART)
+    return cz_config_error(key, "restart leaves texts out, and all of them where an epoch is less "
+                                "than an update: a defect of the published code, which "
+                                "`fidelity: code` has and no other fidelity");
+  if (fidelity != CZ_FIDELITY_CODE) return CZ_OK;
+  if (key && b->ends == CZ_ENDS_JOIN)
+    return cz_config_error(key,
+                           "join is not the published code's, which `fidelity: code` asks for: "
+                           "restart, the default there, or short, as from 2021 on");
+  if (f->job.train.loss_normalisation != CZ_NORMALISE_COUNTED)
+    return cz_config_error(
+        cz_config_get(cz_config_get(recipe->node, "train"), "loss_normalisation"),
+        "the published code, which `fidelity: code` asks for, divides by what is counted: counted");
+  if (!key) b->ends = CZ_ENDS_RESTART;
+  cz_published_loop(&f->job);
   return CZ_OK;
 }
 

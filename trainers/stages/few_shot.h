@@ -19,6 +19,7 @@ typedef struct cz_few_shot {
 
 CZ_MUST cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, const char *what,
                                    uint64_t config_hash, bool trains);
+CZ_MUST cz_status cz_few_shot_follow(cz_few_shot *f, const cz_recipe *recipe, cz_fidelity fidelity);
 CZ_MUST cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s);
 CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
                                     bool trains);

@@ -1,6 +1,7 @@
 #include "stages/few_shot_cost.h"
 #include "base/fs.h"
 #include "few_shot/chosen.h"
+#include "few_shot/published.h"
 #include "nn/hf.h"
 #include "training/flops.h"
 
@@ -222,6 +223,12 @@ cz_status cz_few_shot_cost_read(cz_reading *out, const cz_few_shot_cost *x, cz_c
   return CZ_OK;
 }
 
+/** Reads all texts of SET under PATTERN for masked LM, padded to the length of the longest. */
+cz_status cz_few_shot_cost_read_padded(cz_reading *out, const cz_few_shot_cost *x,
+                                       cz_counted_set set, int32_t pattern) {
+  return read_some(out, x, NULL, x->texts[set], pattern, CZ_READ_MASKED);
+}
+
 /** Adds that TEXTS are scored so many TIMES. */
 void cz_few_shot_cost_score(const cz_few_shot_cost *x, const cz_reading *texts, double times) {
   x->cost->scored += times * texts->tokens;
@@ -279,13 +286,17 @@ cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double 
   return CZ_OK;
 }
 
-/* Texts of a step, of LABELLED in an epoch: where epochs leave a shard short, as many as the
- * shards of an epoch have in the mean. */
+/* Labelled texts of a step, of LABELLED in an epoch: where epochs leave a shard short, as many as
+ * the shards of an epoch have in the mean; of one that restarts those that its steps read, NaN
+ * where it has no step. */
 static double texts_of_step(const cz_batch_plan *b, double labelled, double unlabelled_a_step) {
-  const double each = (double)b->examples / (double)b->shards;
-  if (b->ends != CZ_ENDS_SHORT || unlabelled_a_step > 0 || labelled <= 0)
-    return (double)b->examples - unlabelled_a_step;
-  return (double)b->shards * labelled / ceil(labelled / each);
+  const double of_step = (double)b->examples - unlabelled_a_step,
+               each = of_step / (double)b->shards;
+  const int64_t whole = (int64_t)of_step, n = (int64_t)labelled;
+  if (b->ends == CZ_ENDS_JOIN || labelled <= 0) return of_step;
+  if (b->ends == CZ_ENDS_RESTART)
+    return (double)cz_published_texts(b, whole, n) / (double)cz_published_updates(b, whole, n);
+  return unlabelled_a_step > 0 ? of_step : (double)b->shards * labelled / ceil(labelled / each);
 }
 
 /** Adds the training of so many MODELS, each on LABELLED and, with UNLABELLED_A_STEP above 0, so
@@ -297,6 +308,7 @@ void cz_few_shot_cost_train(const cz_few_shot_cost *x, double models, const cz_r
   const double steps = models * (double)job->train.steps, b = unlabelled_a_step,
                a = texts_of_step(&job->batch, labelled->texts, b), of_a = fmax(labelled->texts, 1),
                of_b = fmax(unlabelled->texts, 1);
+  if (isnan(a)) return;
   x->cost->steps += steps;
   x->cost->tokens += steps * a * labelled->tokens / of_a + steps * b * unlabelled->tokens / of_b;
   /* forward, and twice as much backward */

@@ -42,6 +42,8 @@ CZ_MUST cz_status cz_few_shot_cost_read(cz_reading *out, const cz_few_shot_cost 
 CZ_MUST cz_status cz_few_shot_cost_offsets(const cz_few_shot_cost *x, cz_calibrate kind,
                                            int32_t pattern);
 CZ_MUST cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double models);
+CZ_MUST cz_status cz_few_shot_cost_read_padded(cz_reading *out, const cz_few_shot_cost *x,
+                                               cz_counted_set set, int32_t pattern);
 CZ_MUST cz_status cz_few_shot_cost_generation(cz_reading *labelled, const cz_few_shot_cost *x,
                                               const cz_reading *d, const char *from,
                                               const cz_ipet *ipet);

@@ -216,6 +216,7 @@ cz_status cz_loop_net(cz_net **net, const cz_loop_job *job, bool train) {
                       .train = train,
                       .loss_rows = plan.layout != CZ_LAYOUT_ENCDEC,
                       .recompute = job->train.recompute,
+                      .padded = job->padded,
                       .dropout = -1,
                       .dropout_per_token = job->dropout_mask == CZ_DROPOUT_TOKEN,
                       .z_loss = job->train.z_loss,
@@ -239,25 +240,31 @@ double cz_loop_denominator(const cz_loop_job *j, const cz_batch *b) {
   return 1;
 }
 
-/** What the loss of head number HEAD is divided by: the targets, rows or texts of batch B that
- * count for it, by its weight. */
-double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *b) {
+/** What the loss of head number HEAD on shard S is divided by, by its weight: the targets, rows or
+ * texts of batch B that count for it, or with shard_means the shard's, times the shards. */
+double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *b, int64_t s) {
   const cz_loop_head *h = &j->heads[head];
-  const double counted = h->net.kind == CZ_NET_VOCABULARY ? cz_loop_denominator(j, b)
-                         : h->net.kind == CZ_NET_CHOICES  ? (double)b->n_known
-                                                          : (double)b->n_classes;
-  return (counted > 0 ? counted : 1) / h->weight;
+  const cz_shard *own = &b->shards[s];
+  const bool means = j->shard_means;
+  double counted;
+  switch (h->net.kind) {
+  case CZ_NET_VOCABULARY:
+    counted = means ? (double)own->n_loss_rows : cz_loop_denominator(j, b);
+    break;
+  case CZ_NET_CHOICES: counted = (double)(means ? own->n_known : b->n_known); break;
+  default: counted = (double)(means ? own->n_classes : b->n_classes); break;
+  }
+  return (counted > 0 ? counted : 1) * (means ? (double)b->n_shards : 1) / h->weight;
 }
 
 /** Points FEED and its HEADS [CZ_NET_HEADS] at shard S of BATCH, as NET, the job's, reads it. All
- * must outlive FEED. Heads of one kind have one denominator: that of their rows in the whole batch,
- * by their weight. */
+ * must outlive FEED. Heads of one kind have one denominator, by their weight. */
 void cz_loop_feed(cz_feed *feed, cz_net_head_feed *heads, const cz_loop_job *j, const cz_net *net,
                   const cz_batch *batch, int64_t s) {
   double tokens = cz_loop_denominator(j, batch), classes = 1;
   for (int i = 0; i < j->n_heads; i++)
     *(j->heads[i].net.kind == CZ_NET_VOCABULARY ? &tokens : &classes) =
-        cz_loop_head_denominator(j, i, batch);
+        cz_loop_head_denominator(j, i, batch, s);
   if (j->n_heads)
     cz_feed_heads(feed, heads, &net->options, &batch->shards[s], tokens, classes);
   else

@@ -95,7 +95,7 @@ static cz_status handle(cz__loop *l, const cz__late *r) {
   cz_state *s = &l->state;
   const double scale = number(l, r, shards + CZ_HYPER_SCALE),
                norm = cz_clip_norm(number(l, r, shards + CZ_HYPER_SUMSQ), scale);
-  double loss = 0;
+  double loss = -r->excess;
   for (int64_t k = 0; k < shards; k++) loss += number(l, r, k);
   s->last_loss = loss;
   if (number(l, r, shards + CZ_HYPER_KEEP) == 0) {
@@ -109,14 +109,16 @@ static cz_status handle(cz__loop *l, const cz__late *r) {
   return CZ_OK;
 }
 
-/** Asks for the numbers of the step that was launched last, which STATE counts already. */
-cz_status cz__late_add(cz__loop *l, double rate) {
+/** Asks for the numbers of the step that was launched last, which STATE counts already. Its loss is
+ * reported less EXCESS. */
+cz_status cz__late_add(cz__loop *l, double rate, double excess) {
   cz_params *p = l->job->model->params;
   cz_device *d = p->device;
   const size_t real = cz_dtype_bytes(d->real), losses = (size_t)l->job->batch.shards * real;
   cz__late *r = &l->late[l->launched++ % CZ__LATE];
   r->step = l->state.step - 1;
   r->rate = rate;
+  r->excess = excess;
   r->input_tokens = l->state.input_tokens;
   r->target_tokens = l->state.target_tokens;
   r->units = l->units;

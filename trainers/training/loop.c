@@ -12,7 +12,9 @@
 
 /* The learning rate of STEP, from 0. */
 static double rate_of(const cz__loop *l, int64_t step) {
-  return cz_schedule_rate(&l->job->optimizer, step, l->job->train.steps);
+  const cz_loop_job *j = l->job;
+  const int64_t steps = j->rate_steps ? j->rate_steps : j->train.steps;
+  return step < steps ? cz_schedule_rate(&j->optimizer, step, steps) : 0;
 }
 
 /* Reading a batch. */
@@ -148,7 +150,7 @@ static cz_status one_step(cz__loop *l) {
   CZ_TRY(run_shards(l, batch));
   CZ_TRY(cz_optimizer_step(l->optimizer, l->state.step, rate));
   count_step(l, batch);
-  CZ_TRY(cz__late_add(l, rate));
+  CZ_TRY(cz__late_add(l, rate, l->job->excess ? l->job->excess(l->job, batch) : 0));
   return cz__late_handle(l, 1);
 }
 

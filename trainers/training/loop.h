@@ -80,11 +80,17 @@ typedef struct cz_loop_job {
   int dropout_mask; /* cz_dropout_sharing */
   int32_t start_id; /* begins each decoder segment */
   uint64_t seed, config_hash;
-  uint32_t passes;  /* over the data; 0: endless */
-  int64_t examples; /* that an epoch has */
-  bool transient;   /* the end is not saved: what is wanted of the model is taken at once, and a
-                       killed run goes on from the last checkpoint by time */
-  int n_heads;      /* 0: one loss over the vocabulary, of weight 1 */
+  uint32_t passes;    /* over the data; 0: endless */
+  int64_t examples;   /* that an epoch has */
+  bool transient;     /* the end is not saved: what is wanted of the model is taken at once, and a
+                         killed run goes on from the last checkpoint by time */
+  int64_t rate_steps; /* those that the schedule counts, where more are made: their rate is 0; 0:
+                         all */
+  bool padded;        /* TOKENS: examples may end in padding (cz_net_options) */
+  bool shard_means; /* the loss is the mean over the shards of each one's own, by its own counts */
+  double (*excess)(const struct cz_loop_job *job, const cz_batch *batch); /* what the loss that is
+                         reported is less than the one computed; null: nothing */
+  int n_heads; /* 0: one loss over the vocabulary, of weight 1 */
   cz_loop_head heads[CZ_NET_HEADS];
 } cz_loop_job;
 
@@ -105,7 +111,8 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 cz_precision cz_loop_began_in(const cz_train_keys *t);
 double cz_loop_scale(const cz_train_keys *train);
 double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
-double cz_loop_head_denominator(const cz_loop_job *job, int head, const cz_batch *batch);
+double cz_loop_head_denominator(const cz_loop_job *job, int head, const cz_batch *batch,
+                                int64_t shard);
 CZ_MUST cz_status cz_loop_check_scale(const cz_train_keys *t);
 CZ_MUST cz_status cz_loop_check(const cz_loop_job *job);
 CZ_MUST cz_status cz_loop_take_model(cz_model *model, const cz_train_keys *train);

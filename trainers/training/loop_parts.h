@@ -16,10 +16,10 @@ enum { CZ__LATE = 4 }; /* records: one being handled, one being read, and as man
 typedef struct cz__late {
   int64_t step; /* from 0 */
   int64_t input_tokens, target_tokens;
-  double units, rate; /* units: for the progress line */
-  uint64_t ticket;    /* of the second of two reads */
-  bool pending;       /* the device may still write `numbers` */
-  void *numbers;      /* in the device's real dtype: losses [shards], then hyper [CZ_HYPERS] */
+  double units, rate, excess; /* units: for the progress line; excess: of the loss */
+  uint64_t ticket;            /* of the second of two reads */
+  bool pending;               /* the device may still write `numbers` */
+  void *numbers; /* in the device's real dtype: losses [shards], then hyper [CZ_HYPERS] */
 } cz__late;
 
 typedef struct cz__loop {
