@@ -1,6 +1,6 @@
 /* A plan's control and axis: what is refused, which stages there are and what they go on from,
  * and what reports say of both, against numbers worked out by hand. */
-#include "setup.h"
+#include "axis_run.h"
 #include "base/fs.h"
 #include "experiment/cost.h"
 #include "experiment/report/axis.h"
@@ -9,54 +9,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-
-enum { POINTS = 3, AXIS_ROWS = 2 * POINTS + 1 };
-
-static const char head[] =
-    "title: budgets\n"
-    "data: nothing\n"
-    "seeds: [1, 2, 3]\n"
-    "baseline: <a>\n"
-    "common: {tokenizer: $data/t.json, model: {name: t5-nano}}\n"
-    "stages:\n"
-    "  learn:\n"
-    "    kind: pretrain\n"
-    "    corpus: $data/c.h5\n"
-    "    batch: {input_tokens: 64, target_tokens: 64}\n"
-    "    optimizer: {learning_rate: 1, schedule: rsqrt}\n"
-    "    train: {steps: 7}\n"
-    "  tune:\n"
-    "    kind: finetune\n"
-    "    init: $learn\n"
-    "    batch: {input_tokens: 64, target_tokens: 64}\n"
-    "    optimizer: {learning_rate: 1}\n"
-    "    train: {steps: 7}\n"
-    "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
-    "  score:\n"
-    "    kind: evaluate\n"
-    "    init: $tune\n"
-    "    tasks: {list: [{name: tsv, train: $data/x, dev: $data/y}]}\n"
-    "rows:\n"
-    "  - {name: <a>, paper: {P: 3}, set: {learn.objective.name: prefix_lm}}\n"
-    "  - {name: b, paper: {P: 4}, set: {learn.objective.name: bert_style}}\n"
-    "columns:\n"
-    "  - {name: one, value: score.tsv.scores.accuracy, paper: P, unit: '%'}\n";
-static const char control[] =
-    "control: {name: none, without: [learn], set: {tune.init: ''}, paper: {P: 1}}\n";
-static const char axis[] = "axis: {name: budget, set: learn.train.steps, values: [2, 8, 32]}\n";
-
-static const char *with(const char *a, const char *b) {
-  static char text[8192];
-  snprintf(text, sizeof text, "%s%s%s", head, a, b);
-  return text;
-}
-
-static cz_status open_with(cz_plan *plan, const char *text, const char *word) {
-  char copy[256];
-  snprintf(copy, sizeof copy, "%s", word ? word : "");
-  return cz_plan_open(plan, write_text("x.yaml", text), NULL, 0, (char *[]){copy}, word ? 1 : 0,
-                      NULL);
-}
 
 static void refuses(const char *more, const char *text) {
   cz_plan plan;
@@ -206,71 +158,11 @@ static void test_nothing_to_go_on_from(void **state) {
   }
 }
 
-/* Accuracy of each row and seed. Differences to `none` (10, 11, 12): <a>@2 0, 1, -1; <a>@8
- * 3, 3.5, 2.5; <a>@32 3, 4, 2; b@2 1, 0, 5; b@8 4.5, 5, 5.5; b@32 20, 20, 20.5. By the seeds alone,
- * t(2) = 4.30, half widths are 2.48, 1.24, 2.48, 6.57, 1.24 and 0.72. b@8 has noise of the examples
- * too (spread): squared errors of 1/12 and 1/24 have (1/8)^2 / (1/288 + 1/576) = 3 degrees of
- * freedom, t(3) = 3.18, half width 1.13. */
-static const double scores[AXIS_ROWS][3] = {{10, 12, 11}, {13, 14.5, 14.5}, {13, 15, 14},
-                                            {11, 11, 17}, {14.5, 16, 17.5}, {30, 31, 32.5},
-                                            {10, 11, 12}};
-
-/* How far the two examples of a row lie from its accuracy, one above and one below it, under every
- * seed. The parts of two such groups are half of that each, so the standard error of the examples
- * is sqrt(2 / 1 x 2 (spread / 2)^2), the spread itself, with one degree of freedom. */
-static double spread[AXIS_ROWS];
-
 /* As b@8 of the axis has it. */
 static int make_spread(void **state) {
   memset(spread, 0, sizeof spread);
   spread[4] = sqrt(1. / 24);
   return make_folder(state);
-}
-
-static void write_stage(const char *folder_name, const char *name, const char *text) {
-  char path[512];
-  snprintf(path, sizeof path, "%s/%s", folder_name, name);
-  write_text(path, text);
-}
-
-/* A finished run of the plan in x.yaml, with the numbers above. */
-static void write_axis_run(const char *text) {
-  cz_plan plan;
-  cz_buf entries = {0};
-  write_text("experiment.yaml", text);
-  OK(open_with(&plan, text, NULL));
-  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
-    const size_t seed = k / plan.n_stages / plan.n_rows, row = k / plan.n_stages % plan.n_rows;
-    const cz_plan_stage *s = &plan.stages[k];
-    char at[256], line[1024];
-    if (s->left_out) continue;
-    OK(cz_buf_addf(&entries, "%s{\"seed\": %d, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}",
-                   entries.len ? "," : "[", (int)plan.seeds[seed], row, s->name, s->key));
-    OK(cz_plan_folder(at, sizeof at, "", s));
-    const double steps = row < 6 ? 2 * pow(4, (double)(row % POINTS)) : 0;
-    if (!strcmp(s->name, "score"))
-      snprintf(line, sizeof line,
-               "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g}, \"baseline\": "
-               "{\"accuracy\": 5}, \"baseline_kind\": \"copy\"}}, \"measured\": {\"seconds\": 1}}",
-               scores[row][seed]);
-    else
-      snprintf(line, sizeof line,
-               "{\"metrics\": {\"loss\": %g, \"steps\": %g, \"input_tokens\": %g, "
-               "\"target_tokens\": %g}, \"measured\": {\"seconds\": %g, \"earlier_seconds\": %g}}",
-               9 - steps / 8, steps, 3e5 * steps, 2e5 * steps, 0.75 * steps, 0.25 * steps);
-    write_stage(at, "result.json", line);
-    write_stage(at, "metrics.jsonl", "{\"step\": 1, \"smooth_loss\": 5}\n");
-    snprintf(line, sizeof line,
-             "{\"input\": \"0\", \"scores\": {\"accuracy\": [%.17g]}, \"baselines\": {\"copy\": "
-             "{\"accuracy\": [5]}}}\n{\"input\": \"1\", \"scores\": {\"accuracy\": [%.17g]}, "
-             "\"baselines\": {\"copy\": {\"accuracy\": [5]}}}\n",
-             scores[row][seed] + spread[row], scores[row][seed] - spread[row]);
-    if (!strcmp(s->name, "score")) write_stage(at, "predictions.tsv.jsonl", line);
-  }
-  OK(cz_buf_addf(&entries, "]"));
-  write_text("plan.json", entries.data);
-  cz_buf_free(&entries);
-  cz_plan_close(&plan);
 }
 
 static void first_words(cz_buf *out, const cz_results *r) {

@@ -1,6 +1,6 @@
 /* experiments/pet: every file plans at every scale; Tables 1 to 4 and 7 of Schick and Schuetze
  * 2021, copied from the paper once more, stand beside the rows that they belong to; and each row
- * has the |T| and the generations that its name says, by the paper's formula. */
+ * has the |T| of its value and as many generations as the paper's formula says. */
 #include "setup.h"
 #include "ensemble/generations.h"
 
@@ -53,6 +53,7 @@ static void test_all_plan(void **state) {
   assert_non_null(folder);
   for (const struct dirent *e; (e = readdir(folder));) {
     if (!strstr(e->d_name, ".yaml")) continue;
+    if (!strcmp(e->d_name, "dbpedia14.yaml")) continue; /* the quickstart's rows, not the paper's */
     for (int s = 0; s < SCALES; s++) {
       cz_plan plan;
       cz_buf missing = {0};
@@ -100,7 +101,7 @@ static void check_paper(const cz_plan *plan, const char *name, const char *colum
 static void check_sizes(const cz_plan *plan, const char *method, const double *want) {
   char name[64];
   for (int i = 0; i < SIZES; i++) {
-    snprintf(name, sizeof name, "%s_%ld", method, sizes[i]);
+    snprintf(name, sizeof name, "%s@%ld", method, sizes[i]);
     check_paper(plan, name, "accuracy", want[i]);
   }
 }
@@ -158,7 +159,7 @@ static void test_table3(void **state) {
     assert_int_equal(plan.n_rows, 6);
     for (int i = 0; i < 3; i++)
       for (int m = 0; m < 2; m++) {
-        snprintf(name, sizeof name, "%s_%d", methods[m], 1000 << i);
+        snprintf(name, sizeof name, "%s@%d", methods[m], 1000 << i);
         check_paper(&plan, name, "macro_f1", stance[l][i][m]);
       }
     cz_plan_close(&plan);
@@ -171,8 +172,8 @@ static void test_table7(void **state) {
     cz_plan plan;
     open_file(&plan, file_of("table7", d), "large");
     assert_int_equal(plan.n_rows, 2);
-    check_paper(&plan, "supervised_50", "accuracy", supervised[d][2]);
-    check_paper(&plan, "PET_50", "accuracy", pet[d][2]);
+    check_paper(&plan, "supervised", "accuracy", supervised[d][2]);
+    check_paper(&plan, "PET", "accuracy", pet[d][2]);
     cz_plan_close(&plan);
   }
 }
@@ -188,9 +189,9 @@ static double number_at(const cz_plan_stage *stage, const char *section, const c
 
 /* All stages of a row draw the same T, each learns from the one before, and as many generations are
  * there as the paper's formula says. */
-static void check_row(const cz_plan *plan, size_t row) {
-  const char *at = strrchr(plan->rows[row].name, '_');
-  const int64_t t = at ? strtol(at + 1, NULL, 10) : 0;
+static void check_row(const cz_plan *plan, size_t row, int64_t once) {
+  const size_t point = plan->rows[row].point;
+  const int64_t t = point == SIZE_MAX ? once : strtol(plan->axis.values[point], NULL, 10);
   int64_t generations = 0;
   size_t before = SIZE_MAX;
   for (size_t i = 0; i < plan->n_stages; i++) {
@@ -211,11 +212,12 @@ static void check_row(const cz_plan *plan, size_t row) {
 
 static void test_rows(void **state) {
   static const char *const tables[] = {"table1", "table2", "table7"};
+  static const int64_t once[] = {0, 0, 50}; /* |T| of rows that stand at no value */
   for (int k = 0; k < 3; k++)
     for (int s = 0; s < SCALES; s++) {
       cz_plan plan;
       open_file(&plan, file_of(tables[k], s % SETS), scales[s]);
-      for (size_t row = 0; row < plan.n_rows; row++) check_row(&plan, row);
+      for (size_t row = 0; row < plan.n_rows; row++) check_row(&plan, row, once[k]);
       cz_plan_close(&plan);
     }
 }
@@ -232,16 +234,16 @@ static void check_recipe(const cz_plan_stage *stage, double steps) {
 static void test_recipes(void **state) {
   cz_plan plan;
   open_file(&plan, "table1_agnews.yaml", "large");
-  check_recipe(stage_of(&plan, "supervised_50", "supervised"), 250);
-  check_recipe(stage_of(&plan, "iPET_50", "pet"), 1000);
-  check_recipe(stage_of(&plan, "iPET_50", "generation2"), 1000);
-  check_recipe(stage_of(&plan, "iPET_50", "student"), 5000);
-  assert_true(number_at(stage_of(&plan, "PET_50", "pet"), "classify", "lm") == 1e-4);
-  assert_true(number_at(stage_of(&plan, "iPET_10", "generation3"), "classify", "lm") == 1e-4);
-  assert_true(number_at(stage_of(&plan, "PET_50", "pet"), "examples", "unlabelled") == 10000);
+  check_recipe(stage_of(&plan, "supervised@50", "supervised"), 250);
+  check_recipe(stage_of(&plan, "iPET@50", "pet"), 1000);
+  check_recipe(stage_of(&plan, "iPET@50", "generation2"), 1000);
+  check_recipe(stage_of(&plan, "iPET@50", "student"), 5000);
+  assert_true(number_at(stage_of(&plan, "PET@50", "pet"), "classify", "lm") == 1e-4);
+  assert_true(number_at(stage_of(&plan, "iPET@10", "generation3"), "classify", "lm") == 1e-4);
+  assert_true(number_at(stage_of(&plan, "PET@50", "pet"), "examples", "unlabelled") == 10000);
   cz_plan_close(&plan);
   open_file(&plan, "table2_agnews.yaml", NULL);
-  assert_true(number_at(stage_of(&plan, "PET_50", "pet"), "examples", "unlabelled") == 5000);
+  assert_true(number_at(stage_of(&plan, "PET@50", "pet"), "examples", "unlabelled") == 5000);
   cz_plan_close(&plan);
 }
 

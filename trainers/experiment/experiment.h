@@ -23,7 +23,9 @@
  *     pretrain: {kind: pretrain, ...}
  *     finetune: {kind: finetune, init: $pretrain, ...}
  *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm},
- *           without: [STAGE, ...]}, ...]
+ *           without: [STAGE, ...], at: [VALUE, ...]}, ...]
+ *                          at: of the axis, else all; rows of one name stand at other values
+ *                          each; a number of the paper may be {VALUE: number, ...}
  *   control: {name: ..., without: [...], set: {...}, paper: {...}}
  *                          a row behind the others, which says whether what they do helps
  *                          at all: a key of its own, so that a file with rows of its own
@@ -84,7 +86,7 @@ typedef struct cz_plan_row {
   const char *name;   /* of the row in reports: `listed`, or with an axis listed@VALUE */
   const char *listed; /* its name in the file */
   const cz_config_node *node;
-  const cz_config_node *paper; /* or null */
+  const cz_config_node *paper; /* {COLUMN: number} at its value of the axis; or null */
   size_t point;                /* of the axis; SIZE_MAX: the row has none */
 } cz_plan_row;
 

@@ -254,7 +254,7 @@ static cz_status find_shorter(cz_plan *p) {
     bool can = false;
     p->stages[k].shorter = SIZE_MAX;
     if (!p->axis.steps || k % p->n_stages != p->axis.stage || p->stages[k].left_out ||
-        p->rows[row].point == SIZE_MAX || p->rows[row].point == 0)
+        p->rows[row].point == SIZE_MAX || !row || p->rows[row - 1].node != p->rows[row].node)
       continue;
     CZ_TRY(cz_stage_can_go_on(&can, p->config, p->stages[k].kind, p->stages[k].node,
                               p->stages[before].node));

@@ -7,15 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static cz_status check_numbers(const cz_config_node *paper) {
-  double number;
-  if (!paper) return CZ_OK;
-  CZ_TRY(cz_config_expect(paper, CZ_CONFIG_MAPPING));
-  for (size_t i = 0; i < cz_config_count(paper); i++)
-    CZ_TRY(cz_config_real(&number, cz_config_at(paper, i), -INFINITY, INFINITY));
-  return CZ_OK;
-}
-
 /* The values of the axis: single ones, each once. */
 static cz_status read_values(cz_plan *p, cz_axis *a) {
   CZ_TRY(cz_config_expect(a->list, CZ_CONFIG_SEQUENCE));
@@ -263,27 +254,120 @@ static cz_status row_name(cz_plan *p, cz_plan_row *r) {
   return CZ_OK;
 }
 
+/* The number of the value of the axis that TEXT is; its count: none. */
+static size_t point_of(const cz_axis *a, const char *text) {
+  size_t k = 0;
+  while (k < a->n && strcmp(a->values[k], text)) k++;
+  return k;
+}
+
+/* STANDS [n of the axis]: the values at which the row of NODE stands, by its key `at` or all.
+ * LACKS: all are alike to it. */
+static cz_status read_at(bool *stands, const cz_plan *p, const cz_config_node *node, bool lacks) {
+  const cz_config_node *at = cz_config_get(node, "at");
+  const cz_axis *a = &p->axis;
+  const char *text;
+  for (size_t k = 0; k < a->n; k++) stands[k] = !at;
+  if (!at) return CZ_OK;
+  CZ_TRY(cz_config_expect(at, CZ_CONFIG_SEQUENCE));
+  if (lacks)
+    return cz_config_error(at, a->node ? "at: the row is without all stages that the axis sets, "
+                                         "and stands once"
+                                       : "at: there is no axis");
+  if (!cz_config_count(at)) return cz_config_error(at, "at: no value");
+  for (size_t i = 0; i < cz_config_count(at); i++) {
+    CZ_TRY(cz_config_text(&text, cz_config_at(at, i)));
+    const size_t k = point_of(a, text);
+    if (k == a->n)
+      return cz_config_error(cz_config_at(at, i), "at: '%s' is no value of the axis %s%s", text,
+                             a->name, cz_suggest(text, a->values, a->n).text);
+    if (stands[k]) return cz_config_error(cz_config_at(at, i), "at: %s is there twice", text);
+    stands[k] = true;
+  }
+  return CZ_OK;
+}
+
+/* One of the paper's values: a number, or a number for some of the values where the row STANDS. */
+static cz_status check_number(const cz_plan *p, const cz_config_node *node, const bool *stands) {
+  double number;
+  if (cz_config_kind_of(node) != CZ_CONFIG_MAPPING)
+    return cz_config_real(&number, node, -INFINITY, INFINITY);
+  for (size_t i = 0; i < cz_config_count(node); i++) {
+    const char *value = cz_config_key_at(node, i);
+    const size_t k = point_of(&p->axis, value);
+    if (k == p->axis.n || !stands[k])
+      return cz_config_error(cz_config_at(node, i),
+                             "'%s' is no value of the axis at which the row "
+                             "stands",
+                             value);
+    CZ_TRY(cz_config_real(&number, cz_config_at(node, i), -INFINITY, INFINITY));
+  }
+  return CZ_OK;
+}
+
+static cz_status check_numbers(const cz_plan *p, const cz_config_node *paper, const bool *stands) {
+  if (!paper) return CZ_OK;
+  CZ_TRY(cz_config_expect(paper, CZ_CONFIG_MAPPING));
+  for (size_t i = 0; i < cz_config_count(paper); i++)
+    CZ_TRY(check_number(p, cz_config_at(paper, i), stands));
+  return CZ_OK;
+}
+
+/* PAPER at POINT: of the numbers that it has by value, that of the point or none. */
+static cz_status paper_at(const cz_config_node **out, cz_plan *p, const cz_config_node *paper,
+                          size_t point) {
+  *out = paper;
+  for (size_t i = 0; paper && i < cz_config_count(paper); i++) {
+    const cz_config_node *values = cz_config_at(paper, i), *number = NULL;
+    const char *name = cz_config_key_at(paper, i);
+    if (cz_config_kind_of(values) != CZ_CONFIG_MAPPING) continue;
+    if (point != SIZE_MAX) number = cz_config_get(values, p->axis.values[point]);
+    if (number)
+      CZ_TRY(cz_config_with(p->config, out, *out, name, number));
+    else
+      CZ_TRY(cz_config_without(p->config, out, *out, name));
+  }
+  return CZ_OK;
+}
+
+/* Rows of one name stand at other values, each behind the one before. */
+static cz_status check_name(const cz_plan *p, const cz_plan_row *r, const cz_config_node *node) {
+  for (size_t j = 0; j < p->n_rows; j++) {
+    const cz_plan_row *o = &p->rows[j];
+    const bool same = !strcmp(r->listed, o->listed);
+    if (!strcmp(r->name, o->name) || (same && (r->point == SIZE_MAX || o->point == SIZE_MAX)))
+      return cz_config_error(node, "two rows are called '%s'", r->name);
+    if (same && o->point > r->point)
+      return cz_config_error(node,
+                             "the row '%s' stands at %s behind %s: values of one row are in the "
+                             "order of the axis",
+                             r->listed, p->axis.values[r->point], p->axis.values[o->point]);
+  }
+  return CZ_OK;
+}
+
 /* Reads the row of NODE into those that it makes, from the plan's next on; there is room for
  * the axis. */
 static cz_status read_row(cz_plan *p, const cz_config_node *node) {
   cz_plan_row r = {.node = node, .point = SIZE_MAX};
-  const cz_config_node *n;
-  const size_t known = p->n_rows;
-  bool lacks;
+  const cz_config_node *n, *paper = cz_config_get(node, "paper");
+  bool lacks, *stands;
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   CZ_TRY(cz_config_known(node, &cz_row_keys));
   CZ_TRY(cz_config_need(&n, node, "name"));
   CZ_TRY(cz_config_text(&r.listed, n));
-  r.paper = cz_config_get(node, "paper");
-  CZ_TRY(check_numbers(r.paper));
   CZ_TRY(check_own_value(p, node));
   CZ_TRY(lacks_axis(&lacks, p, node));
+  CZ_TRY(cz_arena_alloc(p->arena, &stands, p->axis.n + 1, sizeof *stands));
+  CZ_TRY(read_at(stands, p, node, lacks));
+  if (lacks) memset(stands, 0, p->axis.n);
+  CZ_TRY(check_numbers(p, paper, stands));
   for (size_t k = 0; k < (lacks ? 1 : p->axis.n); k++) {
+    if (!lacks && !stands[k]) continue;
     r.point = lacks ? SIZE_MAX : k;
     CZ_TRY(row_name(p, &r));
-    for (size_t j = 0; j < known; j++)
-      if (!strcmp(r.name, p->rows[j].name) || !strcmp(r.listed, p->rows[j].listed))
-        return cz_config_error(n, "two rows are called '%s'", r.name);
+    CZ_TRY(paper_at(&r.paper, p, paper, r.point));
+    CZ_TRY(check_name(p, &r, n));
     p->rows[p->n_rows++] = r;
   }
   return CZ_OK;

@@ -14,9 +14,23 @@ size_t cz_axis_row(const cz_plan *p, const char *listed, size_t point) {
   return SIZE_MAX;
 }
 
-/** Whether ROW is the first of those that its row of the file makes. */
+/** Whether ROW is the first of those of its name in the file. */
 bool cz_axis_first(const cz_plan *p, size_t row) {
-  return row == 0 || strcmp(p->rows[row].listed, p->rows[row - 1].listed);
+  for (size_t r = 0; r < row; r++)
+    if (!strcmp(p->rows[r].listed, p->rows[row].listed)) return false;
+  return true;
+}
+
+/** Whether the paper has another number under COLUMN for each value of the row of the file that ROW
+ * is of, or lacks some. */
+bool cz_axis_paper_by_value(const cz_results *r, size_t column, size_t row) {
+  const cz_plan *p = &r->plan;
+  const double *paper = r->paper + column * p->n_rows;
+  for (size_t k = row; k < p->n_rows; k++)
+    if (!strcmp(p->rows[k].listed, p->rows[row].listed) &&
+        !(paper[k] == paper[row] || (isnan(paper[k]) && isnan(paper[row]))))
+      return true;
+  return false;
 }
 
 /** Whether a figure of one curve a row shows ROW: with an axis of steps the longest training holds
@@ -42,29 +56,40 @@ static cz_status add_difference(cz_grid *g, const cz_interval *d) {
   return cz_grid_add(g, "%s ± %s  ", cz_number_signed(d->mean).text, cz_number_of(d->half, 2).text);
 }
 
-/* Means of one row of the file, and below them its differences to the control. */
-static cz_status row_lines(cz_grid *g, const cz_comparison *t, size_t column, size_t row) {
+typedef enum line { MEANS, OVER_CONTROL, PAPER } line;
+
+static cz_status add_at(cz_grid *g, const cz_comparison *t, size_t column, size_t row, line what) {
+  const cz_cell *c = cz_compare_at(t, column, row);
+  if (what == MEANS) return add_mean(g, c);
+  if (what == OVER_CONTROL) return add_difference(g, &c->over_control);
+  return cz_grid_add(g, "%s  ", cz_number_of(c->paper, 2).text);
+}
+
+/* A line of one row of the file: its name or what the line has, the values, LAST. */
+static cz_status row_line(cz_grid *g, const cz_comparison *t, size_t column, size_t row, line what,
+                          const char *last) {
   const cz_plan *p = &t->results->plan;
-  const bool control = cz_plan_control_of(p, row) != SIZE_MAX;
-  for (int line = 0; line < 1 + control; line++) {
-    if (line)
-      CZ_TRY(cz_grid_add(g, "  minus %s", p->rows[p->control].listed));
-    else
-      CZ_TRY(cz_grid_add(g, "%s", p->rows[row].listed));
-    for (size_t k = 0; k < p->axis.n; k++) {
-      const size_t at = p->rows[row].point == SIZE_MAX ? (k ? SIZE_MAX : row)
-                                                       : cz_axis_row(p, p->rows[row].listed, k);
-      if (at == SIZE_MAX)
-        CZ_TRY(cz_grid_add(g, "%s", ""));
-      else if (line)
-        CZ_TRY(add_difference(g, &cz_compare_at(t, column, at)->over_control));
-      else
-        CZ_TRY(add_mean(g, cz_compare_at(t, column, at)));
-    }
-    const double paper = t->results->paper[column * p->n_rows + row];
-    CZ_TRY(cz_grid_add(g, "%s", line ? "" : cz_number_of(paper, 2).text));
+  if (what == MEANS) CZ_TRY(cz_grid_add(g, "%s", p->rows[row].listed));
+  if (what == OVER_CONTROL) CZ_TRY(cz_grid_add(g, "  minus %s", p->rows[p->control].listed));
+  if (what == PAPER) CZ_TRY(cz_grid_add(g, "  the paper's"));
+  for (size_t k = 0; k < p->axis.n; k++) {
+    const size_t at = p->rows[row].point == SIZE_MAX ? (k ? SIZE_MAX : row)
+                                                     : cz_axis_row(p, p->rows[row].listed, k);
+    CZ_TRY(at == SIZE_MAX ? cz_grid_add(g, "%s", "") : add_at(g, t, column, at, what));
   }
-  return CZ_OK;
+  return cz_grid_add(g, "%s", last);
+}
+
+/* Means of one row of the file, below them its differences to the control, and what the paper has
+ * where that is by value. */
+static cz_status row_lines(cz_grid *g, const cz_comparison *t, size_t column, size_t row) {
+  const cz_results *r = t->results;
+  const bool by_value = cz_axis_paper_by_value(r, column, row);
+  const double paper = r->paper[column * r->plan.n_rows + row];
+  CZ_TRY(row_line(g, t, column, row, MEANS, by_value ? "" : cz_number_of(paper, 2).text));
+  if (cz_plan_control_of(&r->plan, row) != SIZE_MAX)
+    CZ_TRY(row_line(g, t, column, row, OVER_CONTROL, ""));
+  return by_value ? row_line(g, t, column, row, PAPER, "") : CZ_OK;
 }
 
 static cz_status order_line(cz_grid *g, const cz_comparison *t, size_t column) {
@@ -130,10 +155,8 @@ static cz_status print_costs(cz_buf *out, const cz_comparison *t, bool colours) 
       CZ_GO(st, cz_grid_add(&g, "%s", names[what]), done);
       for (size_t k = 0; k < p->axis.n; k++) {
         const size_t at = cz_axis_row(p, p->rows[row].listed, k);
-        CZ_GO(st,
-              cz_grid_add(&g, "%s",
-                          cz_number_of(took(&t->results->points[at], what), digits[what]).text),
-              done);
+        const double x = at == SIZE_MAX ? NAN : took(&t->results->points[at], what);
+        CZ_GO(st, cz_grid_add(&g, "%s", cz_number_of(x, digits[what]).text), done);
       }
     }
   }

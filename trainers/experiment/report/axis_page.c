@@ -34,6 +34,8 @@ static size_t fill_series(cz_series *series, double *numbers, const cz_compariso
     double *x = numbers + n * 3 * p->axis.n, *y = x + p->axis.n, *band = y + p->axis.n;
     for (size_t k = 0; k < p->axis.n; k++) {
       const size_t at = across ? row : cz_axis_row(p, p->rows[row].listed, k);
+      x[k] = y[k] = band[k] = NAN;
+      if (at == SIZE_MAX) continue;
       const cz_interval *ours = &cz_compare_at(t, column, at)->ours;
       x[k] = across ? (k ? high : low) : place(t->results, at, by);
       y[k] = ours->n ? ours->mean : NAN;
@@ -98,8 +100,9 @@ static cz_status head_cells(cz_buf *out, const cz_plan *p, size_t column) {
   return cz_buf_addf(out, "<th>the paper's</th></tr></thead>\n<tbody>\n");
 }
 
-/* The mean at a value; below it the difference to the control with its interval. */
-static cz_status value_cell(cz_buf *out, const cz_cell *c) {
+/* The mean at a value; below it the difference to the control with its interval, and the paper's
+ * number where it is by value. */
+static cz_status value_cell(cz_buf *out, const cz_cell *c, bool paper) {
   const cz_interval *x = &c->ours, *d = &c->over_control;
   CZ_TRY(cz_buf_addf(out, "<td>%s", cz_number_of(x->n ? x->mean : NAN, 2).text));
   if (x->n > 1) CZ_TRY(cz_buf_addf(out, " ± %s", cz_number_of(x->deviation, 2).text));
@@ -107,6 +110,8 @@ static cz_status value_cell(cz_buf *out, const cz_cell *c) {
     CZ_TRY(cz_buf_addf(out, "<small>%s ± %s%s</small>", cz_number_signed(d->mean).text,
                        cz_number_of(d->half, 2).text,
                        c->control_verdict == CZ_VERDICT_BEATS ? " +" : ""));
+  if (paper && !isnan(c->paper))
+    CZ_TRY(cz_buf_addf(out, "<small>paper %s</small>", cz_number_of(c->paper, 2).text));
   return cz_buf_addf(out, "</td>");
 }
 
@@ -118,16 +123,17 @@ static cz_status column_table(cz_buf *out, const cz_comparison *t, size_t column
     CZ_TRY(cz_buf_addf(out, "<tr><td>"));
     CZ_TRY(cz_html_text(out, p->rows[row].listed));
     CZ_TRY(cz_buf_addf(out, "</td>"));
+    const bool by_value = cz_axis_paper_by_value(t->results, column, row);
     for (size_t k = 0; k < p->axis.n; k++) {
       const bool level = p->rows[row].point == SIZE_MAX;
-      if (level && k)
+      const size_t at = level ? (k ? SIZE_MAX : row) : cz_axis_row(p, p->rows[row].listed, k);
+      if (at == SIZE_MAX)
         CZ_TRY(cz_buf_addf(out, "<td></td>"));
       else
-        CZ_TRY(value_cell(
-            out, cz_compare_at(t, column, level ? row : cz_axis_row(p, p->rows[row].listed, k))));
+        CZ_TRY(value_cell(out, cz_compare_at(t, column, at), by_value));
     }
-    CZ_TRY(cz_buf_addf(out, "<td>%s</td></tr>\n",
-                       cz_number_of(t->results->paper[column * p->n_rows + row], 2).text));
+    const double paper = t->results->paper[column * p->n_rows + row];
+    CZ_TRY(cz_buf_addf(out, "<td>%s</td></tr>\n", by_value ? "" : cz_number_of(paper, 2).text));
   }
   return cz_buf_addf(out,
                      "</tbody></table></div>\n<p class=\"soft\">The second line of a cell "
