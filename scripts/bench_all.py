@@ -15,6 +15,9 @@
   first_step  wall time of a whole command of that stage that takes one step, its saving included
   tokenizer   `cloze bench tokenize` beside SentencePiece and the Hugging Face library, one thread
               each (scripts/bench_tokenizer.py)
+  tokenizers  the same of --tokenizers FOLDER..., WordPiece, byte-level BPE and Unigram, on --text
+  pet         PET's step and its scoring at RoBERTa-base's shape, beside PyTorch as the published
+              code does it and well made, in each precision, in turns (scripts/bench_pet_opponent.py)
   corpus      `cloze corpus` from text to file beside SentencePiece's encoding alone, processor time
 
 Run it on an idle machine; it takes about an hour with PyTorch, and says the load that it met. A
@@ -142,6 +145,33 @@ def tokenizer(a):
     }
 
 
+def tokenizers(a):
+    if importlib.util.find_spec("tokenizers") is None:
+        return {"skipped": "tokenizers is not installed: scripts/install_deps.sh --oracles"}
+    words = [a.text or f"{a.data}/pretrain.txt", "--cloze", a.cloze, "--turns", a.rounds]
+    script = HERE / "bench_tokenizer.py"
+    return {
+        pathlib.Path(folder).name: json.loads(
+            program(sys.executable, script, pathlib.Path(folder, "tokenizer.json"), *words)
+        )
+        for folder in a.tokenizers or [a.data]
+    }
+
+
+def pet(a):
+    if importlib.util.find_spec("torch") is None:
+        return {"skipped": "torch is not installed: scripts/install_deps.sh --oracles"}
+    result = {}
+    for what in ("step", "score"):
+        for peer in ("published", "made"):
+            for precision in ("f32", "bf16"):
+                words = [sys.executable, HERE / "bench_pet_opponent.py", a.cloze]
+                words += ["--peer", peer, "--precision", precision, "--rounds", a.rounds]
+                words += ["--score"] if what == "score" else []
+                result[f"{what}_{peer}_{precision}"] = json.loads(program(*words))
+    return result
+
+
 def corpus(a):
     beside = statistics.median(tokenizer(a)["sentencepiece"]["other_processor_mb_per_s"])
     text = pathlib.Path(a.data, "pretrain.txt")
@@ -179,6 +209,8 @@ PARTS = {
     "reader": reader,
     "first_step": first_step,
     "tokenizer": tokenizer,
+    "tokenizers": tokenizers,
+    "pet": pet,
     "corpus": corpus,
 }
 
@@ -191,6 +223,8 @@ def main():
     p.add_argument("--data", default="data/debian", help="folder made by scripts/prepare_debian.sh")
     p.add_argument("--out", help="file to write (default: standard output)")
     p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--tokenizers", nargs="+", help="folders with a tokenizer.json each")
+    p.add_argument("--text", help="UTF-8, or packed with xz (default: pretrain.txt of --data)")
     p.add_argument("--before", help="an older cloze to compare with")
     p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     a = p.parse_args()
