@@ -46,6 +46,7 @@ static cz_status cost_members(const cz__classifying *c, const cz_few_shot_cost *
   return st;
 }
 
+/** The row's `cost`: what the members train on and score, by their texts where those are there. */
 cz_status cz__classify_cost(cz_cost *cost, const cz_recipe *recipe) {
   cz__classifying c = {0};
   cz_few_shot_cost x = {0};

@@ -70,16 +70,20 @@ static const cz_key_spec section_keys[] = {
 const cz_section cz_classify_section =
     CZ_SECTION("classify", "How a few labelled texts become a classifier.", section_keys);
 
+/** Whether texts are read under patterns. */
 bool cz__classify_prompts(const cz__classifying *c) {
   return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__TUNING_FREE;
 }
+/** Whether the one member is a frozen encoder with a regression. */
 bool cz__classify_encodes(const cz__classifying *c) {
   return c->keys.strategy == CZ__SENTENCE_ENCODER;
 }
+/** Whether members are trained by gradients. */
 bool cz__classify_trains(const cz__classifying *c) {
   return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__FINETUNE;
 }
 
+/** Binds the stage's sections, opening no file. CZ_EUSAGE for keys that contradict one another. */
 cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_t config_hash) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
   CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));

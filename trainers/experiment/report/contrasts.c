@@ -74,6 +74,10 @@ static cz_status add_point(cz_buf *out, const cz_plan *p, const cz_pair *pair, b
                      named ? p->axis.name : "");
 }
 
+static const char *side_of(double difference) {
+  return difference < 0 ? "below" : difference > 0 ? "above" : "level with";
+}
+
 /* "PET is above supervised at 50 labelled texts by 24.10 ± 5.00, beyond the noise". */
 static cz_status add_phrase(cz_buf *out, const cz_comparison *t, size_t column, size_t i,
                             bool first) {
@@ -83,10 +87,10 @@ static cz_status add_phrase(cz_buf *out, const cz_comparison *t, size_t column, 
   const cz_interval *d = &c->difference;
   const char *const *rows = p->contrasts[pair->contrast].rows;
   if (first)
-    CZ_TRY(cz_buf_addf(out, "%s is %s %s", rows[0], d->mean < 0 ? "below" : "above", rows[1]));
+    CZ_TRY(cz_buf_addf(out, "%s is %s %s", rows[0], side_of(d->mean), rows[1]));
   CZ_TRY(add_point(out, p, pair, first));
-  if (!first) CZ_TRY(cz_buf_addf(out, " %s", d->mean < 0 ? "below" : "above"));
-  CZ_TRY(cz_buf_addf(out, " by %s", cz_number_of(fabs(d->mean), 2).text));
+  if (!first) CZ_TRY(cz_buf_addf(out, " %s", d->mean ? side_of(d->mean) : "level"));
+  if (d->mean) CZ_TRY(cz_buf_addf(out, " by %s", cz_number_of(fabs(d->mean), 2).text));
   if (d->n == 1) return cz_buf_addf(out, ", with one seed and so without an interval");
   CZ_TRY(cz_buf_addf(out, " ± %s", cz_number_of(d->half, 2).text));
   if (isnan(c->p)) return cz_buf_addf(out, ", the noise of the test examples not known");
