@@ -10,9 +10,11 @@ each family, and of a student of BERT's, loss and gradient norm of each update a
 
 Written from docs/pet.md 1.2, 1.3, 1.6 and 5.1: every text is padded, with an attention mask, to one
 length; all but what stands around a text may be masked, padding too; the loss is the mean of the
-micro-batches' means; epochs restart, and texts that are no whole update are left out; one update
-more than told is made, with the rate 0; the student's loss is the divergence. RoBERTa's rows of
-positions are Hugging Face's own, from the masked ids. Needs torch, transformers, tokenizers."""
+micro-batches' means; epochs restart, and micro-batches that are no whole update add to the next;
+one update more than told is made, with the rate 0; the student's loss is the divergence. RoBERTa's
+rows of positions are Hugging Face's own, from the masked ids.
+
+Needs torch, transformers, tokenizers."""
 
 import argparse
 import json
@@ -38,7 +40,7 @@ from pet_loop import batches, key_of, normals, train
 SEED, UPDATES, ALPHA, RATE, MAX_LENGTH = 5, 6, 0.4, 4e-3, 24
 SHARDS, LABELLED, AUXILIARY = 2, 2, 6  # of a batch, 1 and 3 of each micro-batch
 STUDENT_UPDATES, STUDENT_BATCH, TEMPERATURE = 5, 4, 2.0
-SIZES = {"train": 5, "pool": 11, "test": 4}
+SIZES = {"train": 5, "pool": 13, "test": 4}  # the first two leave a micro-batch over
 FAMILIES = {  # tokenizer's mask, byte level, special tokens around and between, second type
     "bert": ("[MASK]", "[CLS]", "[SEP]", "[PAD]", False, 1),
     "roberta": ("<mask>", "<s>", "</s>", "<pad>", True, 0),
@@ -82,7 +84,7 @@ def make_data(out):
         rows = []
         for _ in range(n):
             text = " ".join(draw.choice(PLENTY) for _ in range(draw.randrange(1, 12)))
-            rows.append((PLENTY[i], text, LABELS[draw.randrange(3)]))
+            rows.append((PLENTY[i % len(PLENTY)], text, LABELS[draw.randrange(3)]))
             i += 1
         data[name] = rows
         lines = ["title\ttext\tlabel"] + ["\t".join(row) for row in rows]
@@ -143,16 +145,18 @@ class Run:
 
 
 def micro_batches(n, size, shards, seed):
-    """Endless updates of SHARDS micro-batches of SIZE texts, of an epoch the last maybe less. Each
-    epoch is a new order and counts anew: what is no whole update is left out."""
-    epoch = 0
+    """Endless updates: lists of micro-batches of SIZE texts, of an epoch the last maybe less. Each
+    epoch is a new order and counts anew to SHARDS; what is no whole update is in front of the next
+    one, where its gradients still lie."""
+    epoch, left = 0, []
     while True:
         order = list(range(n))
         cloze_random.Stream(seed, "data.prepared", epoch, 0).shuffle(order)
         micro = [order[i : i + size] for i in range(0, n, size)]
-        for i in range(0, len(micro) // shards * shards, shards):
-            yield micro[i : i + shards]
-        epoch += 1
+        while len(micro) >= shards:
+            yield left + micro[:shards]
+            left, micro = [], micro[shards:]
+        epoch, left = epoch + 1, micro
 
 
 def member(run, tokenizer):
@@ -162,7 +166,8 @@ def member(run, tokenizer):
     mine, others = list(run.inputs("train")), list(run.inputs("pool"))
     wanted = [LABELS.index(row[2]) for row in run.data["train"]]
     drawn = micro_batches(len(mine), LABELLED // SHARDS, SHARDS, seed)
-    helpers = batches(len(others), AUXILIARY, seed ^ cloze_random.hash64(b"unlabelled"))
+    helpers = (x for batch in batches(len(others), AUXILIARY,
+                                      seed ^ cloze_random.hash64(b"unlabelled")) for x in batch)
     counts = {"padded": 0, "masks": 0, "targets": 0}
 
     def micro(labelled, hidden):
@@ -179,9 +184,8 @@ def member(run, tokenizer):
 
     def loss():
         each = AUXILIARY // SHARDS
-        labelled, hidden = next(drawn), next(helpers)
-        return sum(micro(texts, hidden[i * each : (i + 1) * each])
-                   for i, texts in enumerate(labelled)) / SHARDS
+        losses = [micro(texts, [next(helpers) for _ in range(each)]) for texts in next(drawn)]
+        return sum(losses) / SHARDS
 
     out = train(model, RATE, UPDATES, loss, idle=1)
     assert counts["masks"] and counts["padded"] and counts["padded"] < counts["targets"]

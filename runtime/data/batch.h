@@ -21,8 +21,9 @@ typedef enum cz_ends {
   CZ_ENDS_JOIN,   /* the next epoch fills it up */
   CZ_ENDS_SHORT,  /* the shard is left short, the next epoch begins with the next shard: the
                      released code from 2021 on, which counts micro-batches over epochs */
-  CZ_ENDS_RESTART /* the batch is left out unless it is whole: the code before, which counts
-                     them anew in each epoch. An epoch of fewer micro-batches makes no update */
+  CZ_ENDS_RESTART /* the batch is left out unless it is whole, or with `whole` goes into the next
+                     one: the code before, which counts them anew in each epoch. An epoch of fewer
+                     micro-batches makes no update */
 } cz_ends;
 
 extern const char *const cz_ends_names[];
@@ -111,6 +112,8 @@ typedef struct cz_batch_plan {
   uint32_t passes;  /* epochs; 0: endless */
   int64_t examples; /* of a global batch, a multiple of shards; 0: as many as the budgets hold */
   int ends;         /* cz_ends, with examples */
+  int64_t whole;    /* RESTART: shards that an epoch must fill to make a batch; the others have room
+                       for those that the epoch before has left over, which come first. 0: all */
   int64_t soft_classes; /* TOKENS: C of the distributions that examples may have; 0: none */
 } cz_batch_plan;
 

@@ -55,6 +55,12 @@ static cz_status check_examples(const cz_batch_plan *p) {
                    "batches: epoch_ends %s is a rule of batches of a fixed number of examples; say "
                    "how many (examples)",
                    cz_ends_names[p->ends]);
+  if (p->whole < 0 || p->whole > p->shards || (p->whole && p->ends != CZ_ENDS_RESTART) ||
+      (p->whole && p->shards >= 2 * p->whole))
+    return CZ_FAIL(CZ_EUSAGE,
+                   "batches: %" PRId64 " shards are whole of %" PRId64
+                   ", which is for epochs that restart and leave fewer over",
+                   p->whole, p->shards);
   if (!p->examples) return CZ_OK;
   if (p->examples < 1 || p->examples > 1 << 20 || p->examples % p->shards)
     return CZ_FAIL(CZ_EUSAGE,

@@ -6,21 +6,26 @@
 
 typedef struct filling {
   int64_t place;    /* of the next example in the batch */
+  int64_t complete; /* the place at which the batch is */
   uint32_t epoch;   /* of the last one */
   uint64_t began;   /* index that this call began that epoch with */
   bool full, never; /* the batch is complete; no batch will ever be */
 } filling;
 
 /* The epoch of the examples so far is over: their last shard stays short, or the next epoch
- * goes on filling it. RESTART leaves out a batch that lacks shards; where a whole epoch makes
- * none, no later one will. */
+ * goes on filling it. RESTART leaves out a batch that lacks shards, or keeps it in front of the
+ * next one; where a whole epoch makes none, no later one will. */
 static void end_epoch(cz__window *w, filling *f, const cz_batch_plan *plan) {
   const int64_t each = plan->examples / plan->shards;
   if (!w->count || plan->ends == CZ_ENDS_JOIN) return;
   f->place = (f->place + each - 1) / each * each;
-  f->full = f->place == plan->examples;
+  f->full = f->place == f->complete;
   if (f->full || plan->ends == CZ_ENDS_SHORT) return;
   f->never = f->began == 0;
+  if (plan->whole && !f->never) {
+    f->complete = f->place + plan->whole * each;
+    return;
+  }
   f->place = 0;
   w->count = 0;
   w->cut[0] = 0;
@@ -34,7 +39,7 @@ static cz_status collect_one(cz__window *w, filling *f, const cz_source *source,
   if (!kept) return CZ_OK;
   w->bin[w->count++] = (int32_t)(f->place++ / (plan->examples / plan->shards));
   w->cut[0] += cut;
-  f->full = f->place == plan->examples;
+  f->full = f->place == f->complete;
   return CZ_OK;
 }
 
@@ -42,7 +47,10 @@ static cz_status collect_one(cz__window *w, filling *f, const cz_source *source,
  * the last pass, or where the plan's rule makes no batch at all. */
 cz_status cz__window_collect_examples(cz__window *w, const cz_source *source,
                                       const cz_batch_plan *plan) {
-  filling f = {.epoch = w->next_epoch, .began = w->next_index};
+  const int64_t each = plan->examples / plan->shards;
+  filling f = {.epoch = w->next_epoch,
+               .began = w->next_index,
+               .complete = plan->whole ? plan->whole * each : plan->examples};
   int barren = 0;
   while (!f.full) {
     bool more;

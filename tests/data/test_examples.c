@@ -142,13 +142,16 @@ static void test_mended_orders_are_fair(void **state) {
   cz_prepared_free(&p.set);
 }
 
-/* The published loops: micro-batches of 4, 4 for an update (pet.md 1.3, 1.6). */
-static void check_ends(int32_t texts, cz_ends ends, int n_batches, const int64_t (*sizes)[4]) {
+/* The published loops: micro-batches of 4, 4 for an update (pet.md 1.3, 1.6), or WHOLE where an
+ * epoch leaves some over. */
+static void check_left_over(int32_t texts, cz_ends ends, int64_t whole, int n_batches,
+                            const int64_t (*sizes)[4]) {
   problem p = {.texts = texts};
   static seen s, rest;
   make_set(&p.set, texts, 5, 100, true);
   p.plan = plan_of(16, 4, 5);
   p.plan.ends = (int)ends;
+  p.plan.whole = whole;
   cz_source source = source_of(&p, 0);
   follow_tokens(&s, &source, &p.plan, NULL, n_batches ? n_batches : 3);
   assert_int_equal(s.n_batches, n_batches);
@@ -161,6 +164,10 @@ static void check_ends(int32_t texts, cz_ends ends, int n_batches, const int64_t
   }
   cz_source_destroy(&source);
   cz_prepared_free(&p.set);
+}
+
+static void check_ends(int32_t texts, cz_ends ends, int n_batches, const int64_t (*sizes)[4]) {
+  check_left_over(texts, ends, 0, n_batches, sizes);
 }
 
 static void test_ends(void **state) {
@@ -178,6 +185,12 @@ static void test_ends(void **state) {
   /* 14 texts are exactly four micro-batches, the last of them short */
   check_ends(14, CZ_ENDS_RESTART, 2, (const int64_t[][4]){{4, 4, 4, 2}, {4, 4, 4, 2}});
   check_ends(1, CZ_ENDS_SHORT, 2, (const int64_t[][4]){{1, 1, 1, 1}, {1, 1, 1, 1}});
+  /* three are an update; the last of an epoch, which is short, goes into the next one */
+  check_left_over(14, CZ_ENDS_RESTART, 3, 4,
+                  (const int64_t[][4]){{4, 4, 4, 0}, {2, 4, 4, 4}, {2, 4, 4, 4}, {2, 4, 4, 4}});
+  check_left_over(26, CZ_ENDS_RESTART, 3, 4,
+                  (const int64_t[][4]){{4, 4, 4, 0}, {4, 4, 4, 0}, {2, 4, 4, 4}, {4, 4, 4, 0}});
+  check_left_over(10, CZ_ENDS_RESTART, 4, 0, NULL);
 }
 
 /* One pass ends with a short batch, and shards without a text. */

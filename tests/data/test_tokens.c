@@ -200,6 +200,12 @@ static void test_bad_plans(void **state) {
   refuse_plan(p, "budgets of 126 input and 0 target tokens are not those of 8 examples");
   p = good, p.examples = 0, p.ends = CZ_ENDS_SHORT;
   refuse_plan(p, "epoch_ends short is a rule of batches of a fixed number");
+  p = good, p.whole = 2;
+  refuse_plan(p, "2 shards are whole of 2, which is for epochs that restart");
+  p.ends = CZ_ENDS_RESTART;
+  OK(cz_batches_check(&p));
+  p.whole = 1;
+  refuse_plan(p, "1 shards are whole of 2");
   p = good, p.max_inputs = 1 << 30, cz_batch_budgets(&p);
   refuse_plan(p, "expected 1 to 2^30");
   p = good, p.soft_classes = -1;

@@ -120,8 +120,8 @@ static void same_member(const char *family, const json_t *want, const char *fold
 }
 
 /* Padding and the pattern's mask are targets, padding sees the text and is seen by nobody, with
- * Hugging Face's positions; the loss is the mean of micro-batches; the sixth update of four is the
- * last with a rate. */
+ * Hugging Face's positions; the loss is the mean of micro-batches; the sixth update is
+ * the last with a rate. */
 static void members(void **state) {
   static const char *const families[] = {"bert", "roberta"};
   for (int f = 0; f < 2; f++) {
@@ -137,6 +137,28 @@ static void members(void **state) {
     assert_int_equal(updates_of(rates, folder, "learning_rate"), UPDATES + 1);
     assert_true(rates[UPDATES - 1] > 0 && rates[UPDATES] == 0);
     assert_true(number(want, "padded") > 0 && number(want, "masks") > 0);
+  }
+}
+
+/* The same in the arithmetic of other devices. */
+static void arithmetic(void **state) {
+  static const char *const devices[] = {"cpu",
+#ifdef CZ_HAVE_EMULATOR
+                                        "emu",
+#endif
+                                        NULL};
+  for (int d = 0; devices[d]; d++) {
+    char words[200], folder[80];
+    double got[MOST];
+    const json_t *losses = at(at(expected, "roberta"), "losses");
+    snprintf(words, sizeof words, "classify @/published.yaml init=@/hf/roberta --device %s",
+             devices[d]);
+    snprintf(folder, sizeof folder, "%s/members/p0-r0", devices[d]);
+    run_into(&(start){0}, words, devices[d]);
+    assert_int_equal(updates_of(got, folder, "loss"), UPDATES + 1);
+    for (size_t i = 0; i <= UPDATES; i++)
+      if (!(fabs(got[i] / json_number_value(json_array_get(losses, i)) - 1) < 1e-5))
+        fail_msg("%s, loss of update %zu: %.9g", devices[d], i, got[i]);
   }
 }
 
@@ -178,21 +200,26 @@ static void paper_has_none(void **state) {
   json_decref(code);
 }
 
-/* The table of docs/pet.md 1.6, in updates of an epoch: 4 micro-batches of 4 labelled texts, and
- * with the auxiliary loss of one. */
+static void epoch(int64_t labelled, int64_t n, int64_t texts, int64_t updates, int64_t left_over) {
+  const cz_batch_plan b = {.examples = 16, .shards = 4};
+  const cz_published_epoch e = cz_published_epoch_of(&b, labelled, n);
+  assert_int_equal(e.texts, texts);
+  assert_int_equal(e.updates, updates);
+  assert_int_equal(e.left_over, left_over);
+}
+
+/* The table of docs/pet.md 1.6: 4 micro-batches of 4 labelled texts, and of one with the auxiliary
+ * loss. */
 static void updates_of_epochs(void **state) {
   static const struct {
-    int64_t t, without, with;
-  } rows[] = {{10, 0, 2}, {50, 3, 12}, {100, 6, 25}, {1000, 62, 250}};
-  const cz_batch_plan b = {.examples = 16, .shards = 4};
+    int64_t t, without, left, with, left_with;
+  } rows[] = {{10, 0, 3, 2, 2}, {50, 3, 1, 12, 2}, {100, 6, 1, 25, 0}, {1000, 62, 2, 250, 0}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    assert_int_equal(cz_published_updates(&b, 16, rows[i].t), rows[i].without);
-    assert_int_equal(cz_published_updates(&b, 4, rows[i].t), rows[i].with);
+    epoch(16, rows[i].t, rows[i].t, rows[i].without, rows[i].left);
+    epoch(4, rows[i].t, rows[i].t, rows[i].with, rows[i].left_with);
   }
-  assert_int_equal(cz_published_updates(&b, 16, 13), 1); /* the last of 4 is of one text */
-  assert_int_equal(cz_published_texts(&b, 16, 13), 13);
-  assert_int_equal(cz_published_texts(&b, 16, 50), 48);
-  assert_int_equal(cz_published_texts(&b, 4, 10), 8);
+  epoch(16, 13, 13, 1, 0); /* the last micro-batch has one text */
+  epoch(8, 9, 8, 1, 0);    /* which is left out beside unlabelled ones */
 }
 
 /* STEPS that a stage of WORDS and FIDELITY makes when it is told five, with |T| texts. */
@@ -316,9 +343,9 @@ static int drop(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(members),        cmocka_unit_test(student),
-      cmocka_unit_test(paper_has_none), cmocka_unit_test(updates_of_epochs),
-      cmocka_unit_test(no_update),      cmocka_unit_test(idle_update),
-      cmocka_unit_test(contradictions)};
+      cmocka_unit_test(members),           cmocka_unit_test(arithmetic),
+      cmocka_unit_test(student),           cmocka_unit_test(paper_has_none),
+      cmocka_unit_test(updates_of_epochs), cmocka_unit_test(no_update),
+      cmocka_unit_test(idle_update),       cmocka_unit_test(contradictions)};
   return cmocka_run_group_tests(tests, make, drop);
 }

@@ -254,15 +254,18 @@ static int64_t labelled_of(const cz_members *m) {
   return m->o.job.batch.examples - (m->o.lm > 0 ? m->o.lm_examples : 0);
 }
 
+static cz_published_epoch epoch_of(const cz_members *m, const cz_member_plan *plan) {
+  return cz_published_epoch_of(&m->o.job.batch, labelled_of(m), (int64_t)plan->train->count);
+}
+
 static cz_status open_source(member_source *s, cz_members *m, const cz_member_plan *plan,
                              const cz_loop_job *job) {
-  const int64_t labelled = labelled_of(m), n = (int64_t)plan->train->count;
-  const bool restarts = m->o.job.batch.ends == CZ_ENDS_RESTART;
-  const cz_prepared_use of_labelled = {
-      .order = CZ_ORDER_DRAWN,
-      .seed = job->seed,
-      .together = restarts ? 0 : labelled,
-      .first = restarts ? cz_published_texts(&job->batch, labelled, n) : 0};
+  const bool restarts = job->batch.ends == CZ_ENDS_RESTART;
+  const cz_published_epoch epoch = epoch_of(m, plan);
+  const cz_prepared_use of_labelled = {.order = CZ_ORDER_DRAWN,
+                                       .seed = job->seed,
+                                       .together = restarts ? 0 : labelled_of(m),
+                                       .first = restarts ? epoch.texts : 0};
   if (m->o.lm <= 0) return cz_source_prepared(&s->all, plan->train, &of_labelled);
   s->masking = (cz_masking){.vocabulary = &m->vocabulary,
                             .density = 0.15,
@@ -276,8 +279,10 @@ static cz_status open_source(member_source *s, cz_members *m, const cz_member_pl
                                          .together = m->o.lm_examples,
                                          .alter = cz_mask_example,
                                          .alter_self = &s->masking};
-  /* of each shard as many as of the batch: a shard is the published code's micro-batch */
-  const int64_t counts[2] = {labelled / job->batch.shards, m->o.lm_examples / job->batch.shards};
+  /* of each shard as many as of the batch: a shard is the published code's micro-batch. What the
+     counts come to is an epoch of the whole, which matters where they restart */
+  const int64_t shards = m->o.job.batch.shards, times = restarts ? epoch.micro_batches : 1;
+  const int64_t counts[2] = {times * labelled_of(m) / shards, times * m->o.lm_examples / shards};
   use_pattern_to_train(m, plan->pattern);
   CZ_TRY(cz_prepare_set(&m->preparer, &s->unlabelled, &m->o.examples->d));
   CZ_TRY(cz_source_prepared(&s->parts[0], plan->train, &of_labelled));
@@ -305,22 +310,27 @@ static cz_member_shape shape_to_train(const cz_members *m, const cz_member_plan 
   return shape;
 }
 
-/* Whether the published loop never takes a step on PLAN's texts, and so leaves the model as it was
- * (docs/pet.md 1.6). */
-static bool never_updates(const cz_members *m, const cz_loop_job *job, const cz_member_plan *plan) {
-  const cz_batch_plan *b = &m->o.job.batch;
-  const int64_t n = (int64_t)plan->train->count;
-  if (b->ends != CZ_ENDS_RESTART || cz_published_updates(b, labelled_of(m), n)) return false;
-  cz_warn("%s: no update is made, as in the published code: an epoch of %lld texts has fewer than "
-          "%lld micro-batches of %lld",
-          job->what, (long long)n, (long long)b->shards, (long long)(labelled_of(m) / b->shards));
-  return true;
+/* What makes JOB, of PLAN, the published loop. *NEVER: it takes no step on so few texts, and leaves
+ * the model as it was (docs/pet.md 1.6). */
+static void publish(cz_loop_job *job, bool *never, const cz_members *m,
+                    const cz_member_plan *plan) {
+  const cz_published_epoch epoch = epoch_of(m, plan);
+  const int64_t shards = job->batch.shards;
+  job->padded = m->o.lm > 0;
+  job->excess = m->o.soft ? cz_published_excess : NULL;
+  *never = job->batch.ends == CZ_ENDS_RESTART && !epoch.updates;
+  if (*never)
+    cz_warn("%s: no update is made, as in the published code: an epoch of %lld texts has fewer "
+            "than %lld micro-batches of %lld",
+            job->what, (long long)plan->train->count, (long long)shards,
+            (long long)(labelled_of(m) / shards));
+  if (job->batch.ends == CZ_ENDS_RESTART) cz_published_batches(&job->batch, &epoch);
 }
 
 static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan *plan,
                        const char *folder) {
   const cz_member_shape shape = shape_to_train(m, plan);
-  const bool published = m->o.fidelity == CZ_FIDELITY_CODE;
+  bool never = false;
   cz_loop_job job = m->o.job;
   cz_loop_result result = {0};
   member_source source = {0};
@@ -335,10 +345,8 @@ static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan 
   if (m->o.lm > 0) job.examples += (int64_t)m->o.examples->d.n;
   job.transient = true;
   cz_member_shape_job(&job, &shape);
-  job.padded = published && m->o.lm > 0;
-  if (m->o.lm > 0) job.batch.ends = CZ_ENDS_JOIN; /* its epochs are the batches' own */
-  job.excess = published && m->o.soft ? cz_published_excess : NULL;
-  if (never_updates(m, &job, plan)) return CZ_OK;
+  if (m->o.fidelity == CZ_FIDELITY_CODE) publish(&job, &never, m, plan);
+  if (never) return CZ_OK;
   cz_status st = open_source(&source, m, plan, &job);
   job.source = &source.all;
   if (st == CZ_OK) st = cz_loop_run(&result, &job);

@@ -8,18 +8,23 @@ void cz_published_loop(cz_loop_job *job) {
   job->rate_steps = job->train.steps++;
 }
 
-/** Updates of an epoch of N labelled texts, LABELLED of them to a batch, where each epoch counts
- * its micro-batches anew: those behind the last whole update make none. With 0 there never is one.
- */
-int64_t cz_published_updates(const cz_batch_plan *b, int64_t labelled, int64_t n) {
+/** The epoch of N labelled texts of which B has LABELLED. Its last micro-batch may be short, but
+ * with unlabelled texts beside them, where that is left out. */
+cz_published_epoch cz_published_epoch_of(const cz_batch_plan *b, int64_t labelled, int64_t n) {
   const int64_t each = labelled / b->shards;
-  return (n + each - 1) / each / b->shards;
+  cz_published_epoch e = {.texts = labelled < b->examples ? n - n % each : n};
+  e.micro_batches = (e.texts + each - 1) / each;
+  e.updates = e.micro_batches / b->shards;
+  e.left_over = e.micro_batches % b->shards;
+  return e;
 }
 
-/** The texts of such an epoch that its updates read: the first of its order. */
-int64_t cz_published_texts(const cz_batch_plan *b, int64_t labelled, int64_t n) {
-  const int64_t texts = cz_published_updates(b, labelled, n) * labelled;
-  return texts < n ? texts : n;
+/** Gives batches of B, one of a published update, room for what EPOCH leaves over. */
+void cz_published_batches(cz_batch_plan *b, const cz_published_epoch *epoch) {
+  const int64_t each = b->examples / b->shards;
+  b->whole = b->shards;
+  b->shards += epoch->left_over;
+  b->examples = each * b->shards;
 }
 
 /** What the cross-entropy of JOB's first head, of soft targets, exceeds the published
@@ -33,5 +38,5 @@ double cz_published_excess(const cz_loop_job *job, const cz_batch *batch) {
       sum += cz_soft_targets_entropy(shard->soft, (size_t)shard->n_class_rows,
                                      (int32_t)head->classes, head->temperature);
   }
-  return sum / (double)batch->n_shards;
+  return sum / cz_loop_mean_of(job);
 }

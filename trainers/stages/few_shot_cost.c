@@ -287,16 +287,20 @@ cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double 
 }
 
 /* Labelled texts of a step, of LABELLED in an epoch: where epochs leave a shard short, as many as
- * the shards of an epoch have in the mean; of one that restarts those that its steps read, NaN
- * where it has no step. */
-static double texts_of_step(const cz_batch_plan *b, double labelled, double unlabelled_a_step) {
+ * the shards of an epoch have in the mean; of one that restarts its texts over its steps, NaN where
+ * it has none. *SHARDS: the micro-batches of a step, in the mean. */
+static double texts_of_step(double *shards, const cz_batch_plan *b, double labelled,
+                            double unlabelled_a_step) {
   const double of_step = (double)b->examples - unlabelled_a_step,
                each = of_step / (double)b->shards;
-  const int64_t whole = (int64_t)of_step, n = (int64_t)labelled;
+  *shards = (double)b->shards;
   if (b->ends == CZ_ENDS_JOIN || labelled <= 0) return of_step;
-  if (b->ends == CZ_ENDS_RESTART)
-    return (double)cz_published_texts(b, whole, n) / (double)cz_published_updates(b, whole, n);
-  return unlabelled_a_step > 0 ? of_step : (double)b->shards * labelled / ceil(labelled / each);
+  if (b->ends == CZ_ENDS_SHORT)
+    return unlabelled_a_step > 0 ? of_step : *shards * labelled / ceil(labelled / each);
+  const cz_published_epoch e = cz_published_epoch_of(b, (int64_t)of_step, (int64_t)labelled);
+  if (!e.updates) return NAN;
+  *shards = (double)e.micro_batches / (double)e.updates;
+  return (double)e.texts / (double)e.updates;
 }
 
 /** Adds the training of so many MODELS, each on LABELLED and, with UNLABELLED_A_STEP above 0, so
@@ -305,9 +309,11 @@ static double texts_of_step(const cz_batch_plan *b, double labelled, double unla
 void cz_few_shot_cost_train(const cz_few_shot_cost *x, double models, const cz_reading *labelled,
                             const cz_reading *unlabelled, double unlabelled_a_step) {
   const cz_loop_job *job = &x->f->job;
-  const double steps = models * (double)job->train.steps, b = unlabelled_a_step,
-               a = texts_of_step(&job->batch, labelled->texts, b), of_a = fmax(labelled->texts, 1),
-               of_b = fmax(unlabelled->texts, 1);
+  double shards;
+  const double steps = models * (double)job->train.steps,
+               a = texts_of_step(&shards, &job->batch, labelled->texts, unlabelled_a_step),
+               b = unlabelled_a_step * shards / (double)job->batch.shards,
+               of_a = fmax(labelled->texts, 1), of_b = fmax(unlabelled->texts, 1);
   if (isnan(a)) return;
   x->cost->steps += steps;
   x->cost->tokens += steps * a * labelled->tokens / of_a + steps * b * unlabelled->tokens / of_b;

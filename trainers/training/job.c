@@ -240,6 +240,11 @@ double cz_loop_denominator(const cz_loop_job *j, const cz_batch *b) {
   return 1;
 }
 
+/** What the sum of the shards' losses is divided by with shard_means: those of a whole update. */
+double cz_loop_mean_of(const cz_loop_job *j) {
+  return (double)(j->batch.whole ? j->batch.whole : j->batch.shards);
+}
+
 /** What the loss of head number HEAD on shard S is divided by, by its weight: the targets, rows or
  * texts of batch B that count for it, or with shard_means the shard's, times the shards. */
 double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *b, int64_t s) {
@@ -254,7 +259,7 @@ double cz_loop_head_denominator(const cz_loop_job *j, int head, const cz_batch *
   case CZ_NET_CHOICES: counted = (double)(means ? own->n_known : b->n_known); break;
   default: counted = (double)(means ? own->n_classes : b->n_classes); break;
   }
-  return (counted > 0 ? counted : 1) * (means ? (double)b->n_shards : 1) / h->weight;
+  return (counted > 0 ? counted : 1) * (means ? cz_loop_mean_of(j) : 1) / h->weight;
 }
 
 /** Points FEED and its HEADS [CZ_NET_HEADS] at shard S of BATCH, as NET, the job's, reads it. All

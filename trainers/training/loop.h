@@ -111,6 +111,7 @@ cz_batch_plan cz_loop_plan(const cz_loop_job *job);
 cz_precision cz_loop_began_in(const cz_train_keys *t);
 double cz_loop_scale(const cz_train_keys *train);
 double cz_loop_denominator(const cz_loop_job *job, const cz_batch *batch);
+double cz_loop_mean_of(const cz_loop_job *job);
 double cz_loop_head_denominator(const cz_loop_job *job, int head, const cz_batch *batch,
                                 int64_t shard);
 CZ_MUST cz_status cz_loop_check_scale(const cz_train_keys *t);
