@@ -206,12 +206,12 @@ static void classifiers(void **state) {
   assert_true(cz_fs_exists(under("st/members/plain-r1/model/model.safetensors")));
 }
 
-/* cloze pet, with a key of a stage. */
+/* cloze pet, with a key of a stage; texts are as long as the model, of 64 positions, can read. */
 static void of_command(void **state) {
   glob_t found;
   expect(0,
          "pet --model @/bert --pattern @/p.yaml --train @/train.tsv --unlabeled @/pool.tsv --test "
-         "@/test.tsv --out @/command common.train.steps=3 common.examples.max_length=40 "
+         "@/test.tsv --out @/command common.train.steps=3 "
          "stages.supervised.train.steps=3 "
          "stages.student.train.steps=3 stages.pet.classify.keep=best",
          "");

@@ -13,7 +13,7 @@
 
 /* Recipes for models of this width and more are the paper's (docs/pet.md 1.4); narrower ones need
  * larger steps to move at all in as many updates. */
-enum { WIDE = 512, GENERATIONS = 16 };
+enum { WIDE = 512, GENERATIONS = 16, LONGEST = 256 };
 
 /* What the composed experiment depends on. */
 typedef struct composing {
@@ -21,6 +21,7 @@ typedef struct composing {
   cz_buf text;
   int64_t labelled;    /* texts of the training file; 0: zero-shot */
   int64_t generations; /* of iPET, after the first ensemble */
+  int64_t longest;     /* tokens of an input */
   bool wide;
 } composing;
 
@@ -35,7 +36,7 @@ static cz_status add_common(composing *c) {
   cz_buf *out = &c->text;
   CZ_TRY(cz_buf_addf(out, "title: \"PET on data files\"\nseeds: [1]\ncommon:\n  init: "));
   CZ_TRY(cz_jsonl_quote(out, r->model));
-  CZ_TRY(cz_buf_addf(out, "\n  examples: {max_length: 256"));
+  CZ_TRY(cz_buf_addf(out, "\n  examples: {max_length: %lld", (long long)c->longest));
   CZ_TRY(add_file(out, "pattern", r->pattern));
   CZ_TRY(add_file(out, "train", r->zero_shot ? NULL : r->train));
   CZ_TRY(add_file(out, "unlabeled", r->unlabeled));
@@ -115,6 +116,8 @@ static cz_status compose(composing *c) {
   CZ_TRY(cz_fs_join(path, sizeof path, c->r->model, "config.json"));
   CZ_TRY(cz_hf_config_read(&config, path));
   c->wide = config.d_model >= WIDE;
+  c->longest = cz_model_longest(&config);
+  if (c->longest <= 0 || c->longest > LONGEST) c->longest = LONGEST;
   CZ_TRY(count_labelled(c));
   c->generations = c->r->ipet ? cz_ipet_generations(&cz_ipet_paper, c->labelled) : 0;
   CZ_CHECK(c->generations < GENERATIONS);
