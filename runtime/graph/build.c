@@ -61,7 +61,7 @@ static cz_value own_memory(cz_graph *g, const char *name, cz__kind kind, cz_dtyp
   cz_value v = cz__value_add(g, name, kind, &arg);
   if (!cz__is_value(v)) return v;
   cz__value *x = cz__val(g, v);
-  x->bytes = cz__bytes_at_capacity(g, &arg);
+  x->bytes = cz__bytes_at(g, &arg, CZ__AT_CAPACITY);
   cz_status st =
       cz_device_alloc_for(g->device, &x->arg.data, x->bytes + g->device->guard_bytes, x->name);
   return st == CZ_OK ? v : (cz__fail(g, st, cz_error_message()), CZ__POISON);

@@ -79,6 +79,7 @@ static cz_status set_clock(cz_graph *g, const cz_graph_run_options *options) {
 cz_status cz_graph_forward(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && !g->options.train);
   CZ_TRY(cz_params_refresh(g->params));
+  CZ_TRY(cz__plan_run(g));
   cz__guard_start(g);
   if (options->training) CZ_TRY(set_clock(g, options));
   if (g->profile) CZ_TRY(cz__profile_open(g));
@@ -126,6 +127,7 @@ static cz_status copy_seeds(cz_graph *g) {
 cz_status cz_graph_train(cz_graph *g, const cz_graph_run_options *options) {
   CZ_CHECK(g->finished && g->options.train);
   CZ_TRY(cz_params_refresh(g->params));
+  CZ_TRY(cz__plan_run(g));
   cz__guard_start(g);
   CZ_TRY(set_clock(g, options));
   CZ_TRY(copy_seeds(g));
@@ -187,6 +189,10 @@ cz_arg cz_graph_arg(const cz_graph *g, cz_value v) { return cz__resolve(g, &g->v
 cz_value cz_graph_grad(const cz_graph *g, cz_value v) {
   return cz__is_value(v) ? g->values[v].grad : CZ_ABSENT;
 }
+
+/** Bytes of the activations that runs have used so far, of those that are planned: on the host as
+ * few as the largest of them wanted; elsewhere, and before the first run, all. */
+size_t cz_graph_used_bytes(const cz_graph *g) { return g->used_bytes; }
 
 /** Bytes of planned activations, workspace, inputs and states. */
 size_t cz_graph_bytes(const cz_graph *g) {

@@ -10,7 +10,7 @@
  * Data goes in by cz_graph_feed_* and by the parameters, which the list in
  * tensor/params.h owns. Everything between lies in one arena that is planned at capacity;
  * a value's memory is another's as soon as nobody reads it, so only kept values can be
- * read after a run.
+ * read after a run, and before the next one.
  *
  * Refused: control flow, strides, broadcasting, second derivatives, plug-ins. */
 #ifndef CZ_GRAPH_GRAPH_H
@@ -98,6 +98,7 @@ cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 /* The planned graph: bytes, plan, hash, times. A profiled run reads the clock when all its kernels
  * were called, and waits for them there. */
 size_t cz_graph_bytes(const cz_graph *g);
+size_t cz_graph_used_bytes(const cz_graph *g);
 uint64_t cz_graph_hash(const cz_graph *g);
 CZ_MUST cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json);
 void cz_graph_profile(cz_graph *g, bool on);

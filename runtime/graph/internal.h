@@ -5,7 +5,7 @@
  * the old ones dead; schedule.c, which turns live nodes into steps (forward,
  * recomputation, backward) and makes the gradients' values; and lifetimes.c, which gives
  * every planned tensor an offset. execute.c runs the steps as they stand: all decisions
- * are made before the first run. */
+ * are made before the first run, but for the places of tensors, which may move between runs. */
 #ifndef CZ_GRAPH_INTERNAL_H
 #define CZ_GRAPH_INTERNAL_H
 
@@ -81,7 +81,10 @@ typedef struct cz__step {
 typedef struct cz__extent {
   const char *name;
   int64_t capacity, actual;
+  int64_t planned; /* for which tensors have their places; 0: no run yet, those of capacity */
 } cz__extent;
+
+typedef enum cz__extents_at { CZ__AT_CAPACITY, CZ__AT_PLANNED, CZ__AT_PRESENT } cz__extents_at;
 
 /* Arrays grow while the graph is built and stay where they are once it is finished. */
 struct cz_graph {
@@ -103,7 +106,8 @@ struct cz_graph {
   bool finished;
   void *memory, *workspace;
   size_t memory_bytes, workspace_bytes;
-  cz_value clock; /* a state: cz_clock */
+  size_t used_bytes; /* of memory, by runs so far */
+  cz_value clock;    /* a state: cz_clock */
   bool profile;
   cz_event **events; /* [2 n_steps], before and after each; null until a run is profiled */
   cz_op_time times[CZ_OPS];
@@ -118,7 +122,7 @@ void cz__fail(cz_graph *g, cz_status st, const char *message);
 cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_arg *arg);
 CZ_MUST cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix,
                                  const char *name);
-size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg);
+size_t cz__bytes_at(const cz_graph *g, const cz_arg *arg, cz__extents_at at);
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity);
 void cz__step_call(const cz_graph *g, const cz__step *s, cz_call *call, bool capacity);
 
@@ -129,6 +133,7 @@ CZ_MUST cz_status cz__clock_add(cz_graph *g);
 CZ_MUST cz_status cz__fuse(cz_graph *g);
 CZ_MUST cz_status cz__schedule(cz_graph *g);
 CZ_MUST cz_status cz__plan(cz_graph *g);
+CZ_MUST cz_status cz__plan_run(cz_graph *g);
 
 /* profile.c: a run's times, from events that lie around its kernels. */
 CZ_MUST cz_status cz__profile_open(cz_graph *g);

@@ -3,7 +3,13 @@
  *
  * Largest first, each at the lowest place that is free during its life (greedy by size;
  * Pisarchyk and Lee 2020). In-place use that a row permits joins two tensors into one
- * life before that. Everything is planned at capacity; kernels get the present sizes. */
+ * life before that. Everything is planned at capacity, which the memory holds; kernels get the
+ * present sizes.
+ *
+ * On the host memory counts when it is touched, in pages of 2 MB, and runs are mostly far from
+ * capacity, so that small tensors at large distances would take several times their bytes. There
+ * the tensors are placed anew, close to one another, whenever an extent is larger than in all runs
+ * before: as often as there are records, and not more often than at each sixteenth more. */
 #include "graph/internal.h"
 
 #include <stdio.h>
@@ -46,7 +52,7 @@ static void lifetimes(cz_graph *g) {
   }
   for (size_t i = 0; i < g->n_values; i++) {
     cz__value *v = &g->values[i];
-    v->bytes = v->kind == CZ__TENSOR ? cz__bytes_at_capacity(g, &v->arg) : v->bytes;
+    v->bytes = v->kind == CZ__TENSOR ? cz__bytes_at(g, &v->arg, CZ__AT_CAPACITY) : v->bytes;
     if (v->keep && v->touched) v->last = (int)g->n_steps;
   }
   for (size_t i = 0; i < g->n_losses; i++) { /* their gradients are there before any step */
@@ -125,9 +131,11 @@ static size_t lowest_place(const cz_graph *g, const cz_value *placed, size_t n,
   return at;
 }
 
-static cz_status place(cz_graph *g) {
+/* BYTES: of all tensors as they now are, at the places that they get. */
+static cz_status place(cz_graph *g, size_t *bytes) {
   cz_value *order;
   size_t n = 0;
+  *bytes = 0;
   CZ_TRY(cz_alloc(&order, g->n_values, sizeof *order));
   for (size_t i = 0; i < g->n_values; i++)
     if (g->values[i].kind == CZ__TENSOR && g->values[i].touched && g->values[i].shares == CZ_ABSENT)
@@ -137,7 +145,7 @@ static cz_status place(cz_graph *g) {
   for (size_t i = 0; i < n; i++) {
     cz__value *v = &g->values[order[i]];
     v->offset = lowest_place(g, order, i, v);
-    if (v->offset + room(g, v) > g->memory_bytes) g->memory_bytes = v->offset + room(g, v);
+    if (v->offset + room(g, v) > *bytes) *bytes = v->offset + room(g, v);
   }
   free(order);
   return CZ_OK;
@@ -171,11 +179,54 @@ static cz_status measure_workspace(cz_graph *g) {
   return CZ_OK;
 }
 
+/* Sizes at the planned extents; what shares memory has the largest of its sharers. */
+static void resize(cz_graph *g, cz__extents_at at) {
+  for (size_t i = 0; i < g->n_values; i++)
+    if (g->values[i].kind == CZ__TENSOR)
+      g->values[i].bytes = cz__bytes_at(g, &g->values[i].arg, at);
+  for (size_t i = 0; i < g->n_values; i++) {
+    cz__value *r = &g->values[root(g, (cz_value)i)];
+    if (r->kind == CZ__TENSOR && g->values[i].bytes > r->bytes) r->bytes = g->values[i].bytes;
+  }
+}
+
+/* The extents to plan for: at the first run its own, then no less than a sixteenth more of the one
+ * that has grown. False when the present ones have room. */
+static bool grow_extents(cz_graph *g) {
+  bool grown = false;
+  for (size_t i = 0; i < g->n_extents; i++) {
+    cz__extent *e = &g->extents[i];
+    if (e->actual <= e->planned) continue;
+    const int64_t more = e->planned + e->planned / 16;
+    e->planned = e->actual > more ? e->actual : more < e->capacity ? more : e->capacity;
+    grown = true;
+  }
+  return grown;
+}
+
+/* Before a run: tensors are placed for its extents where memory counts when it is touched. */
+cz_status cz__plan_run(cz_graph *g) {
+  size_t bytes;
+  if (!g->device->host_memory || !grow_extents(g)) return CZ_OK;
+  resize(g, CZ__AT_PLANNED);
+  CZ_TRY(place(g, &bytes));
+  if (bytes > g->memory_bytes) { /* greedy: less may end up wider than the whole, which fits */
+    for (size_t i = 0; i < g->n_extents; i++) g->extents[i].planned = g->extents[i].capacity;
+    resize(g, CZ__AT_CAPACITY);
+    CZ_TRY(place(g, &bytes));
+  }
+  CZ_CHECK(bytes <= g->memory_bytes);
+  g->used_bytes = bytes;
+  bind_memory(g);
+  return CZ_OK;
+}
+
 /* Plans and allocates the activations and the workspace. */
 cz_status cz__plan(cz_graph *g) {
   lifetimes(g);
   if (!g->options.no_reuse) share_in_place(g);
-  CZ_TRY(place(g));
+  CZ_TRY(place(g, &g->memory_bytes));
+  g->used_bytes = g->memory_bytes;
   if (g->memory_bytes)
     CZ_TRY(cz_device_alloc_for(g->device, &g->memory, g->memory_bytes, "activations"));
   bind_memory(g);

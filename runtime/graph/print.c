@@ -25,7 +25,7 @@ static cz_status text_written(const cz_graph *g, cz_buf *out, cz_value v, cz_gra
   const cz__value *x = &g->values[v];
   CZ_TRY(cz_buf_addf(out, "        %s %-44s ", mode == CZ_GRAD_ADD ? "+=" : "->", x->name));
   CZ_TRY(print_shape(g, out, &x->arg));
-  CZ_TRY(cz_buf_addf(out, "  %zu bytes", cz__bytes_at_capacity(g, &x->arg)));
+  CZ_TRY(cz_buf_addf(out, "  %zu bytes", cz__bytes_at(g, &x->arg, CZ__AT_CAPACITY)));
   if (x->kind == CZ__TENSOR) CZ_TRY(cz_buf_addf(out, "  lives %d..%d", x->first, x->last));
   if (x->shares != CZ_ABSENT)
     CZ_TRY(cz_buf_addf(out, "  in place of %s", g->values[x->shares].name));
@@ -38,7 +38,7 @@ static cz_status json_written(const cz_graph *g, cz_buf *out, cz_value v, cz_gra
   CZ_TRY(cz_buf_addf(out, "{\"name\": \"%s\", \"shape\": \"", x->name));
   CZ_TRY(print_shape(g, out, &x->arg));
   return cz_buf_addf(out, "\", \"bytes\": %zu, \"added\": %s, \"first\": %d, \"last\": %d}",
-                     cz__bytes_at_capacity(g, &x->arg), added, x->first, x->last);
+                     cz__bytes_at(g, &x->arg, CZ__AT_CAPACITY), added, x->first, x->last);
 }
 
 /* The arrays that step S writes, with how; returns their number. */

@@ -21,17 +21,17 @@ cz_status cz__graph_name(cz_graph *g, const char **out, const char *prefix, cons
   return CZ_OK;
 }
 
-/* A dimension in numbers: extents become their capacity or their present value. */
-static int64_t actual(const cz_graph *g, int64_t dim, bool capacity) {
+/* A dimension in numbers: extents become what AT says of them. */
+static int64_t number(const cz_graph *g, int64_t dim, cz__extents_at at) {
   if (dim >= 0) return dim;
   const cz__extent *e = &g->extents[-dim - 1];
-  return capacity ? e->capacity : e->actual;
+  return at == CZ__AT_CAPACITY ? e->capacity : at == CZ__AT_PLANNED ? e->planned : e->actual;
 }
 
-/* Bytes of an array with every extent at capacity. */
-size_t cz__bytes_at_capacity(const cz_graph *g, const cz_arg *arg) {
+/* Bytes of an array. */
+size_t cz__bytes_at(const cz_graph *g, const cz_arg *arg, cz__extents_at at) {
   size_t n = cz_dtype_bytes(arg->dtype);
-  for (int i = 0; i < arg->ndim; i++) n *= (size_t)actual(g, arg->dim[i], true);
+  for (int i = 0; i < arg->ndim; i++) n *= (size_t)number(g, arg->dim[i], at);
   return n;
 }
 
@@ -55,7 +55,8 @@ cz_value cz__value_add(cz_graph *g, const char *name, cz__kind kind, const cz_ar
 /* A value as a kernel sees it now. */
 cz_arg cz__resolve(const cz_graph *g, const cz__value *v, bool capacity) {
   cz_arg a = v->arg;
-  for (int i = 0; i < a.ndim; i++) a.dim[i] = actual(g, a.dim[i], capacity);
+  for (int i = 0; i < a.ndim; i++)
+    a.dim[i] = number(g, a.dim[i], capacity ? CZ__AT_CAPACITY : CZ__AT_PRESENT);
   if (v->kind == CZ__PARAM) a.version = g->params->version;
   return a;
 }

@@ -207,6 +207,65 @@ static void empty_batches(void **state) {
         check_empty(*name, families[f], k & 1, k & 2, k & 4 ? 2 : 0);
 }
 
+/* All that steps touch lies in the memory that is said to be used. */
+static void lies_within(const cz_graph *g) {
+  const char *end = (const char *)g->memory + cz_graph_used_bytes(g);
+  for (size_t i = 0; i < g->n_values; i++) {
+    const cz__value *v = &g->values[i];
+    if (v->kind != CZ__TENSOR || !v->arg.data) continue;
+    const cz_arg now = cz__resolve(g, v, false);
+    assert_true((const char *)v->arg.data >= (const char *)g->memory &&
+                (const char *)v->arg.data + (size_t)cz_numel(&now) * cz_dtype_bytes(now.dtype) <=
+                    end);
+  }
+}
+
+/* One net for batches of other and other sizes: the bits of a net that is made for each and gives
+ * every tensor its own memory, with its tensors no further apart than the largest batch asked for.
+ */
+static void moves_with(const char *name, const char *family, cz_rand *r) {
+  static const int64_t sizes[] = {1, 2, 1, 5, 3, 8, 1, 8};
+  cz_device *device = any_open(name);
+  cz_model *m = tiny_model(family, device, test_seed());
+  cz_net *net;
+  cz_net_options o = net_options(0.2), apart = o;
+  size_t used = 0;
+  OK(cz_net_create(&net, m, &o));
+  const size_t planned = cz_graph_used_bytes(net->graph);
+  apart.no_reuse = true;
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    cz_graph_run_options run = {.key = {.seed = test_seed(), .step = 3, .shard = 1},
+                                .training = true};
+    outcome got, want;
+    batch b;
+    draw_batch(&b, r, family, sizes[i], false);
+    OK(cz_net_feed(net, &b.feed));
+    OK(cz_graph_train(net->graph, &run));
+    outcome_of_params(&got, m->params);
+    OK(cz_graph_read(net->graph, &got.loss, net->loss, 1));
+    outcome_on(&want, device, family, &apart, &b, test_seed(), IN_REAL);
+    same_bits(family, &got, &want);
+    lies_within(net->graph);
+    const size_t now = cz_graph_used_bytes(net->graph);
+    assert_true(now >= used && now <= planned);
+    if (!i && device->host_memory && !device->guard_bytes) assert_true(3 * now < planned);
+    used = now;
+    outcome_free(&got);
+    outcome_free(&want);
+  }
+  cz_net_destroy(&net);
+  cz_model_destroy(&m);
+  any_close(&device);
+}
+
+static void places_move(void **state) {
+  static const char *const own[] = {"ref", "cpu", "guard:cpu", NULL};
+  cz_rand r = {.state = test_seed() + 5};
+  for (int f = 0; f < FAMILIES; f++)
+    for (const char *const *name = any_devices(own); *name; name++)
+      if (!runs_once || f == 0) moves_with(*name, families[f], &r);
+}
+
 /* Recomputation must pay: at T5-like sizes the activations that are kept shrink to less
  * than half. */
 static void recompute_saves(void **state) {
@@ -276,10 +335,10 @@ static void recomputed_outputs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(variants_first),    cmocka_unit_test(variants_cpu),
-      cmocka_unit_test(same_masks),        cmocka_unit_test(scoring),
-      cmocka_unit_test(empty_batches),     cmocka_unit_test(recompute_saves),
-      cmocka_unit_test(recomputed_outputs)};
+      cmocka_unit_test(variants_first),  cmocka_unit_test(variants_cpu),
+      cmocka_unit_test(same_masks),      cmocka_unit_test(scoring),
+      cmocka_unit_test(empty_batches),   cmocka_unit_test(places_move),
+      cmocka_unit_test(recompute_saves), cmocka_unit_test(recomputed_outputs)};
   test_seed();
   cz_log_quiet(true); /* of float16 */
   runs_once = any_name(NULL) && any_cases(MOST_SEGMENTS) < MOST_SEGMENTS;
