@@ -50,6 +50,13 @@ cz_status cz_prepared_add(cz_prepared *p, const cz_example *e) {
   return CZ_OK;
 }
 
+/** List I of L and its length *N. Good until L changes. */
+const int32_t *cz_id_lists_at(const cz_id_lists *l, size_t i, size_t *n) {
+  const size_t begin = i ? l->ends[i - 1] : 0;
+  *n = l->ends[i] - begin;
+  return l->all.data + begin;
+}
+
 static void free_lists(cz_id_lists *l) {
   free(l->all.data);
   free(l->ends);

@@ -41,6 +41,7 @@ typedef struct cz_prepared_use {
   const void *alter_self;
 } cz_prepared_use;
 
+const int32_t *cz_id_lists_at(const cz_id_lists *l, size_t i, size_t *n);
 CZ_MUST cz_status cz_prepared_add(cz_prepared *p, const cz_example *e);
 void cz_prepared_free(cz_prepared *p);
 CZ_MUST cz_status cz_source_prepared(cz_source *out, const cz_prepared *p,

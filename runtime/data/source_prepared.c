@@ -60,7 +60,9 @@ static void advance(prepared *p) {
 }
 
 static int64_t length_of(const cz_prepared *set, int32_t i) {
-  return (int64_t)(set->inputs.ends[i] - (i ? set->inputs.ends[i - 1] : 0));
+  size_t n;
+  cz_id_lists_at(&set->inputs, (size_t)i, &n);
+  return (int64_t)n;
 }
 
 typedef struct ranked {

@@ -16,7 +16,9 @@ const char cz_prompt_usage[] =
     "\n"
     "Reads a pattern file against a model's tokenizer: proves each label word, and shows for each "
     "pattern the tokens that the model reads, where the\n"
-    "masks are, what was cut, and the ids of the words. Weights are not looked at.\n"
+    "masks are, what was cut, and the ids of the words. Weights are not looked at. Where the "
+    "tokenizer has no mask token (GPT-2), the place of the answer\n"
+    "is shown as {mask}, id -1.\n"
     "\n"
     "  --model DIR       folder with a tokenizer, or a tokenizer.json\n"
     "  --pattern FILE    YAML; experiments/pet/patterns has some, docs/pet.md says what is in "
@@ -127,9 +129,12 @@ static cz_status apply(session *s, const cz_prompt *prompt) {
   return CZ_OK;
 }
 
-/* A token as it stands in the vocabulary. */
+static int32_t mask_of(const session *s) { return cz_tokenizer_get_facts(s->tokenizer)->mask; }
+
+/* A token as it stands in the vocabulary; the place of a mask where that has none. */
 static const char *token_of(const session *s, int32_t id) {
   size_t n;
+  if (id < 0) return "{mask}";
   const char *token = cz_tokenizer_token(s->tokenizer, id, &n);
   return token ? token : "?";
 }
@@ -240,6 +245,8 @@ static cz_status collect(session *s, json_t *root) {
   CZ_TRY(cz_json_set_text(root, "file", s->file->path));
   CZ_TRY(cz_json_set_int(root, "max_length", s->r.max_length));
   CZ_TRY(cz_json_set(root, "leading_space", json_boolean(s->prompts->leading_space)));
+  CZ_TRY(mask_of(s) < 0 ? cz_json_set(root, "mask_token", json_null())
+                        : cz_json_set_text(root, "mask_token", token_of(s, mask_of(s))));
   for (size_t i = 0; i < s->file->n_labels; i++)
     CZ_TRY(cz_json_add(labels, cz_json_string(s->file->labels[i])));
   if (s->records) CZ_TRY(set_records(s, root));
@@ -303,6 +310,8 @@ static void print_cut(const json_t *pattern, int64_t max_length) {
 
 static void print_text(const session *s, const json_t *root) {
   const json_t *patterns = json_object_get(root, "patterns");
+  if (mask_of(s) < 0)
+    printf("no mask token: a causal LM scores the text with each word in the place of {mask}\n");
   for (size_t i = 0; i < json_array_size(patterns); i++) {
     const json_t *p = json_array_get(patterns, i);
     printf("pattern %zu: %s\n", i, json_string_value(json_object_get(p, "pattern")));

@@ -178,3 +178,41 @@ cz_status cz_draw_unlabelled(cz_drawn *out, cz_arena *arena, const cz_pool *pool
   finish(&d);
   return CZ_OK;
 }
+
+/* ITEMS [n]: the first of each label in the order of LABELS_IN_TURN, then the second of each, and
+ * so on; RANK [texts] is each text's place among those of its label. */
+static void take_in_turn(int32_t *items, size_t n, const int32_t *labels, const int32_t *rank,
+                         size_t texts, const int32_t *labels_in_turn, int32_t classes) {
+  size_t taken = 0;
+  for (int32_t round = 0; taken < n; round++)
+    for (int32_t c = 0; c < classes && taken < n; c++)
+      for (size_t i = 0; i < texts; i++)
+        if (labels[i] == labels_in_turn[c] && rank[i] == round) {
+          items[taken++] = (int32_t)i;
+          break;
+        }
+}
+
+/** ITEMS [*n]: numbers of *N of the TEXTS, all of which have one of CLASSES labels, to be shown in
+ * this order under PATTERN; *N becomes TEXTS where it is more. Labels have as many each as there
+ * are texts of them, and which have one more is drawn, too. Whoever asks for more gets the same
+ * ones and others, in another order. */
+cz_status cz_draw_demonstrations(int32_t *items, size_t *n, const int32_t *labels, size_t texts,
+                                 int32_t classes, uint64_t seed, int32_t pattern) {
+  int32_t *room;
+  cz_stream s;
+  if (*n > texts) *n = texts;
+  CZ_TRY(cz_alloc(&room, 2 * texts + 2 * (size_t)classes, sizeof *room));
+  int32_t *order = room, *rank = order + texts, *turn = rank + texts, *seen = turn + classes;
+  for (size_t i = 0; i < texts; i++) order[i] = (int32_t)i;
+  for (int32_t c = 0; c < classes; c++) turn[c] = c;
+  cz_stream_init(&s, seed, "demonstrations", (uint32_t)pattern, 0);
+  cz_stream_shuffle(&s, order, (int64_t)texts);
+  cz_stream_shuffle(&s, turn, classes);
+  for (size_t i = 0; i < texts; i++) rank[order[i]] = seen[labels[order[i]]]++;
+  take_in_turn(items, *n, labels, rank, texts, turn, classes);
+  cz_stream_init(&s, seed, "order of demonstrations", (uint32_t)pattern, 0);
+  cz_stream_shuffle(&s, items, (int64_t)*n);
+  free(room);
+  return CZ_OK;
+}

@@ -15,7 +15,9 @@
  * be drawn. A text that stands in the file more than once counts once, at its first row. Draws of
  * T with one seed are nested: who asks for five of each label gets the one of each label as well.
  * Where somebody gives T, D and the test set as files, cz_draw_candidates counts what they share; a
- * test set that is too large is drawn as D is. */
+ * test set that is too large is drawn as D is.
+ *
+ * Demonstrations are texts of T, as many of each label as their number allows. */
 #ifndef CZ_ENSEMBLE_DRAW_H
 #define CZ_ENSEMBLE_DRAW_H
 
@@ -64,5 +66,8 @@ CZ_MUST cz_status cz_draw_labelled(cz_drawn *out, cz_arena *arena, const cz_pool
 CZ_MUST cz_status cz_draw_unlabelled(cz_drawn *out, cz_arena *arena, const cz_pool *pool,
                                      const cz_hash_set *excluded, cz_unlabelled_kind kind,
                                      int64_t n, uint64_t seed);
+CZ_MUST cz_status cz_draw_demonstrations(int32_t *items, size_t *n, const int32_t *labels,
+                                         size_t texts, int32_t classes, uint64_t seed,
+                                         int32_t pattern);
 
 #endif

@@ -61,12 +61,6 @@ static const int32_t *ids_of(const cz_answers *a, size_t word) {
   return a->prompt->words + word * (size_t)a->prompt->pattern->masks;
 }
 
-static const int32_t *list_of(const cz_id_lists *l, size_t i, size_t *n) {
-  const size_t begin = i ? l->ends[i - 1] : 0;
-  *n = l->ends[i] - begin;
-  return l->all.data + begin;
-}
-
 /* What the run has asked, to the answers: questions of one stand side by side. */
 static cz_status answer(cz_answers *a) {
   double logp[CZ_FILL_TOKENS];
@@ -110,9 +104,9 @@ static cz_status flush(cz_answers *a) {
  * words. ROWS rows are going to be asked. */
 static cz_status append(cz_answers *a, size_t *first, size_t i, int32_t k, int64_t rows) {
   size_t n, n_types, masks;
-  const int32_t *ids = list_of(&a->set->inputs, i, &n);
-  const int32_t *types = list_of(&a->set->types, i, &n_types);
-  const int32_t *places = list_of(&a->set->rows, i, &masks);
+  const int32_t *ids = cz_id_lists_at(&a->set->inputs, i, &n);
+  const int32_t *types = cz_id_lists_at(&a->set->types, i, &n_types);
+  const int32_t *places = cz_id_lists_at(&a->set->rows, i, &masks);
   cz_flat_batch *b = &a->batch;
   CZ_CHECK(masks == (size_t)a->prompt->pattern->masks && n_types == n && (size_t)k <= masks);
   CZ_CHECK(places[masks - 1] - places[0] == (int32_t)masks - 1); /* masks stand side by side */

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of logits of one run of a masked LM: a row is a copy of its text. */
-enum { MASKED_ROWS = 512 };
+/* Rows of logits of one run, unless a single text of a causal LM has more; of a masked LM a row is
+ * a copy of its text. */
+enum { ROWS = 512 };
 
 /* A text as the model reads it: [begin, begin + length) of the list of all, of which [own, own + n)
  * are the text's own tokens. */
@@ -35,6 +36,7 @@ struct cz_likelihood {
   cz_ids rows, targets;
   size_t *places; /* [capacity_rows] of each row's token in ids */
   double *nll;    /* [capacity_rows] */
+  double read;    /* tokens of all runs */
   cz_encoding text, whole;
 };
 
@@ -67,7 +69,8 @@ static cz_status find_kind(cz_likelihood *l, const cz_model *m) {
 static cz_status create_net(cz_likelihood *l, cz_model *model, int64_t batch_tokens) {
   l->longest = cz_model_longest(&model->config);
   l->capacity_tokens = batch_tokens > l->longest ? batch_tokens : l->longest;
-  l->capacity_rows = l->masked ? MASKED_ROWS : l->capacity_tokens;
+  const int64_t one = l->masked ? 1 : l->longest ? l->longest : l->capacity_tokens;
+  l->capacity_rows = one > ROWS ? one : ROWS;
   const cz_net_options o = {
       .capacity_segments = l->capacity_rows,
       .capacity_encoder = 1,
@@ -115,22 +118,30 @@ static cz_status check_length(const cz_likelihood *l, const input *in) {
  * refuses or the model has no positions for; it is not added, and others can be. */
 cz_status cz_likelihood_add(cz_likelihood *l, const char *text, size_t n) {
   static const cz_encode_options text_alone = {.text_only = true, .no_special = true};
-  const int64_t start = start_of(l);
   cz_encoding *e = &l->whole;
   CZ_TRY(cz_tokenizer_encode(l->tokenizer, &l->text, text, n, text_alone, l->scratch));
   CZ_TRY(cz_tokenizer_assemble(l->tokenizer, e, l->text.ids, l->text.n, NULL, 0, false));
-  input in = {.begin = l->ids.len,
-              .length = e->n + (start >= 0),
-              .own = l->ids.len + e->begin[0] + (start >= 0),
-              .n = l->text.n};
+  return cz_likelihood_add_tokens(
+      l, &(cz_text_tokens){e->ids, e->types, e->n, e->begin[0], l->text.n});
+}
+
+/** The same for a text that is tokens already: how likely those are that count, given the others
+ * that the model sees. */
+cz_status cz_likelihood_add_tokens(cz_likelihood *l, const cz_text_tokens *t) {
+  const int64_t start = start_of(l);
+  const input in = {.begin = l->ids.len,
+                    .length = t->n + (start >= 0),
+                    .own = l->ids.len + t->own + (start >= 0),
+                    .n = t->n_own};
+  CZ_CHECK(t->own + t->n_own <= t->n);
   CZ_TRY(check_length(l, &in));
   CZ_TRY(cz_grow(&l->inputs, &l->inputs_cap, l->n + 1, sizeof *l->inputs));
   CZ_TRY(cz_grow(&l->logprobs, &l->logprobs_cap, in.begin + in.length, sizeof *l->logprobs));
   for (size_t i = 0; i < in.length; i++) l->logprobs[in.begin + i] = NAN;
   if (start >= 0) CZ_TRY(cz_ids_add(&l->ids, (int32_t)start));
   if (start >= 0) CZ_TRY(cz_ids_add(&l->types, 0));
-  CZ_TRY(cz_ids_append(&l->ids, e->ids, (int64_t)e->n));
-  CZ_TRY(cz_ids_append(&l->types, e->types, (int64_t)e->n));
+  CZ_TRY(cz_ids_append(&l->ids, t->ids, (int64_t)t->n));
+  CZ_TRY(cz_ids_append(&l->types, t->types, (int64_t)t->n));
   l->inputs[l->n++] = in;
   l->pending += (int64_t)(l->masked ? in.length * in.n : in.length);
   return CZ_OK;
@@ -159,6 +170,7 @@ static cz_status flush(cz_likelihood *l) {
       return CZ_FAIL(CZ_ENUMERIC, "the log-probability of a token is %g, not finite", -l->nll[i]);
     l->logprobs[l->places[i]] = -l->nll[i];
   }
+  l->read += (double)l->batch.decoder.ids.len;
   l->batch.decoder.ids.len = l->batch.decoder.spans.len = l->batch.types.len = 0;
   l->rows.len = l->targets.len = 0;
   l->batch.segments = 0;
@@ -199,22 +211,53 @@ static cz_status append_masked(cz_likelihood *l, const input *in) {
   return CZ_OK;
 }
 
-/* The text once; each token is asked for where the one before it is read. */
-static cz_status append_causal(cz_likelihood *l, const input *in) {
-  const size_t from = in->own > in->begin ? in->own : in->begin + 1, end = in->own + in->n;
-  size_t first = 0;
-  if (end <= from) return CZ_OK;
-  CZ_TRY(append(&first, l, in, end - in->begin - 1, end - from));
-  for (size_t place = from; place < end; place++)
-    CZ_TRY(ask(l, first + place - in->begin - 1, place));
+/* Of a causal LM, tokens that are read of a text: all but the last one. */
+static size_t reads(const input *in) {
+  const size_t end = in->own + in->n - in->begin;
+  return end ? end - 1 : 0;
+}
+
+/* The first token of a text that is asked for, where the one before it is read. */
+static size_t asked_from(const input *in) { return in->own > in->begin ? in->own : in->begin + 1; }
+
+static size_t rows_of(const input *in) {
+  const size_t from = asked_from(in), end = in->own + in->n;
+  return end > from ? end - from : 0;
+}
+
+/* How many texts from I on read the same tokens, whose rows fit into one run; *ROWS of them. */
+static size_t alike(const cz_likelihood *l, size_t *rows, size_t i) {
+  const input *a = &l->inputs[i];
+  size_t n = 1;
+  *rows = rows_of(a);
+  for (; i + n < l->n; n++) {
+    const input *b = &l->inputs[i + n];
+    if (reads(a) != reads(b) || (int64_t)(*rows + rows_of(b)) > l->capacity_rows ||
+        memcmp(l->ids.data + a->begin, l->ids.data + b->begin, reads(a) * sizeof *l->ids.data))
+      break;
+    *rows += rows_of(b);
+  }
+  return n;
+}
+
+/* Text I once, and those behind it that read the same; *N in all. Each token is asked for where the
+ * one before it is read. */
+static cz_status append_causal(cz_likelihood *l, size_t *n, size_t i) {
+  size_t first = 0, rows;
+  *n = alike(l, &rows, i);
+  if (!rows) return CZ_OK;
+  CZ_TRY(append(&first, l, &l->inputs[i], reads(&l->inputs[i]), rows));
+  for (const input *in = &l->inputs[i]; in < &l->inputs[i + *n]; in++)
+    for (size_t place = asked_from(in); place < in->own + in->n; place++)
+      CZ_TRY(ask(l, first + place - in->begin - 1, place));
   return CZ_OK;
 }
 
 /** Scores all texts that were added. CZ_ENUMERIC for a probability that is not finite,
  * CZ_EINTERRUPT after a signal. */
 cz_status cz_likelihood_run(cz_likelihood *l) {
-  for (size_t i = 0; i < l->n; i++)
-    CZ_TRY(l->masked ? append_masked(l, &l->inputs[i]) : append_causal(l, &l->inputs[i]));
+  for (size_t i = 0, n = 1; i < l->n; i += n)
+    CZ_TRY(l->masked ? append_masked(l, &l->inputs[i]) : append_causal(l, &n, i));
   l->pending = 0;
   return flush(l);
 }
@@ -228,6 +271,9 @@ cz_text_likelihood cz_likelihood_of(const cz_likelihood *l, size_t i) {
     if (!isnan(t.logprobs[k])) t.sum += t.logprobs[k];
   return t;
 }
+
+/** Tokens that were read since it was made. */
+double cz_likelihood_read(const cz_likelihood *l) { return l->read; }
 
 /** Forgets the texts; room is kept. */
 void cz_likelihood_clear(cz_likelihood *l) {

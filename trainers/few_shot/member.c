@@ -22,6 +22,8 @@ struct cz_members {
   cz_hf_weights *pretrained; /* its folder's, mapped */
   cz_scorer *scorer;   /* of the patterns with one mask, and of plain texts; null: there are none */
   cz_answers *answers; /* of those with several */
+  cz_completions
+      *completions; /* of all patterns, of a causal LM, which has no other of the three */
   cz_preparer preparer;
   cz_vocabulary vocabulary;
   int64_t width;               /* W of the net: the most words that a label has under any pattern
@@ -50,6 +52,9 @@ static size_t longest_answer(const cz_members *m, const cz_prompt *prompt) {
   return longest;
 }
 
+/* Whether label words stand in the place of masks. */
+static bool by_masks(const cz_members *m) { return !m->o.classifier && !m->o.causal; }
+
 /* The words of PATTERN's labels in the net's width, where they are of one token. */
 static void widen_words(cz_members *m, const cz_prompt *prompt) {
   if (!has_one_mask(prompt)) return;
@@ -62,25 +67,37 @@ static void widen_words(cz_members *m, const cz_prompt *prompt) {
 static cz_status find_width(cz_members *m) {
   const cz_prompts *p = m->o.examples->prompts;
   m->width = m->o.classifier;
-  for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++)
+  for (size_t i = 0; i < p->file->n_patterns && by_masks(m); i++)
     if (has_one_mask(&p->items[i]) && (int64_t)p->items[i].n_words > m->width)
       m->width = (int64_t)p->items[i].n_words;
   return cz_alloc(&m->words, (size_t)(m->o.examples->classes * m->width), sizeof *m->words);
 }
 
-/* The model with the head that the members want, in the precision of their training. */
-static cz_status open_model(cz_members *m) {
-  const cz_hf_options hf = {
-      .heads = CZ_HEAD_BIT(m->o.classifier ? CZ_HEAD_CLASSIFICATION : CZ_HEAD_MASKED_LM),
-      .n_labels = m->o.classifier ? m->o.examples->classes : 0,
-      .seed = m->o.job.seed};
-  CZ_TRY(cz_hf_open_with(&m->model, m->o.init, m->o.device, &hf));
-  if (!m->o.classifier && m->model->drawn)
+/* A masked LM answers by its head, at the tokenizer's mask token. */
+static cz_status has_masks(const cz_members *m) {
+  if (m->model->drawn)
     return CZ_FAIL(
         CZ_EUSAGE,
         "%s has no masked-LM head, which label words are scored by; `cloze pretrain` with "
         "objective masked_lm and init: %s trains one",
         m->o.init, m->o.init);
+  if (cz_tokenizer_get_facts(m->o.tokenizer)->mask < 0)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "%s: the tokenizer has no mask token, and a masked LM answers a pattern at one",
+                   m->o.init);
+  return CZ_OK;
+}
+
+/* The model with the head that the members want, in the precision of their training. */
+static cz_status open_model(cz_members *m) {
+  const cz_head head = m->o.classifier ? CZ_HEAD_CLASSIFICATION
+                       : m->o.causal   ? CZ_HEAD_CAUSAL_LM
+                                       : CZ_HEAD_MASKED_LM;
+  const cz_hf_options hf = {.heads = CZ_HEAD_BIT(head),
+                            .n_labels = m->o.classifier ? m->o.examples->classes : 0,
+                            .seed = m->o.job.seed};
+  CZ_TRY(cz_hf_open_with(&m->model, m->o.init, m->o.device, &hf));
+  if (by_masks(m)) CZ_TRY(has_masks(m));
   return cz_loop_take_model(m->model, &m->o.job.train);
 }
 
@@ -108,7 +125,10 @@ static cz_status open_answers(cz_members *m) {
   cz_answers_options o = {.classes = m->o.examples->classes,
                           .batch_tokens = cz_member_shape_run(&shape),
                           .order = m->o.decoding};
-  for (size_t i = 0; i < p->file->n_patterns && !m->o.classifier; i++) {
+  if (m->o.causal)
+    return cz_completions_create(&m->completions, m->model, m->o.tokenizer, o.classes,
+                                 o.batch_tokens);
+  for (size_t i = 0; i < p->file->n_patterns && by_masks(m); i++) {
     const cz_prompt *x = &p->items[i];
     const int64_t n = o.classes * (int64_t)x->n_words * x->pattern->masks;
     if (!has_one_mask(x) && n > o.max_tokens) o.max_tokens = n;
@@ -128,7 +148,7 @@ cz_status cz_members_open(cz_members **m, const cz_members_options *options) {
   CZ_GO(st, cz_hf_weights_open(&(*m)->pretrained, (*m)->model, options->init), fail);
   CZ_GO(st, open_scorer(*m), fail);
   CZ_GO(st, open_answers(*m), fail);
-  if (options->held_out > 0 && !options->classifier)
+  if (options->held_out > 0 && by_masks(*m))
     CZ_GO(st,
           cz_held_out_texts_open(&(*m)->held_out, (*m)->model, options->examples, &(*m)->vocabulary,
                                  options->held_out, options->score_tokens),
@@ -146,6 +166,7 @@ void cz_members_close(cz_members **m) {
   cz_held_out_texts_close(&x->held_out);
   cz_scorer_destroy(&x->scorer);
   cz_answers_destroy(&x->answers);
+  cz_completions_destroy(&x->completions);
   cz_hf_weights_close(&x->pretrained);
   cz_model_destroy(&x->model);
   cz_preparer_free(&x->preparer);
@@ -168,6 +189,8 @@ static void use_pattern(cz_members *m, int32_t pattern) {
   m->preparer.prompt = prompt_of(m, pattern);
   m->preparer.config = &m->model->config;
   m->preparer.masks = 0;
+  m->preparer.demonstrations =
+      m->o.demonstrations && pattern >= 0 ? &m->o.demonstrations[pattern] : NULL;
 }
 
 /* The same for texts to train on. */
@@ -184,23 +207,35 @@ cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
   return cz_prepare_text(&m->preparer, out, set, i, wanted);
 }
 
-/** SCORES [n, C] of SET's texts under PATTERN by the model as it stands. */
-cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const cz_text_set *set) {
-  const cz_prompt *prompt = prompt_of(m, pattern);
-  const bool several = !m->o.classifier && !has_one_mask(prompt);
-  const double read = several ? cz_answers_read(m->answers) : 0;
-  cz_prepared inputs = {0};
-  cz_status st;
-  use_pattern(m, pattern);
-  if (!m->o.classifier && !several) {
+/* By the net that PROMPT wants; adds what it reads. */
+static cz_status score_inputs(cz_members *m, float *scores, const cz_prompt *prompt,
+                              const cz_prepared *inputs) {
+  if (m->completions) {
+    m->scored -= cz_completions_read(m->completions);
+    CZ_TRY(cz_completions_run(m->completions, scores, prompt, inputs));
+    m->scored += cz_completions_read(m->completions);
+    return CZ_OK;
+  }
+  if (by_masks(m) && !has_one_mask(prompt)) {
+    m->scored -= cz_answers_read(m->answers);
+    CZ_TRY(cz_answers_run(m->answers, scores, prompt, inputs));
+    m->scored += cz_answers_read(m->answers);
+    return CZ_OK;
+  }
+  if (by_masks(m)) {
     widen_words(m, prompt);
     CZ_TRY(cz_scorer_words(m->scorer, m->words));
   }
-  CZ_GO(st, cz_prepare_set(&m->preparer, &inputs, set), done);
-  st = several ? cz_answers_run(m->answers, scores, prompt, &inputs)
-               : cz_scorer_run(m->scorer, scores, &inputs);
-  m->scored += several ? cz_answers_read(m->answers) - read : (double)inputs.inputs.all.len;
-done:
+  m->scored += (double)inputs->inputs.all.len;
+  return cz_scorer_run(m->scorer, scores, inputs);
+}
+
+/** SCORES [n, C] of SET's texts under PATTERN by the model as it stands. */
+cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const cz_text_set *set) {
+  cz_prepared inputs = {0};
+  use_pattern(m, pattern);
+  cz_status st = cz_prepare_set(&m->preparer, &inputs, set);
+  if (st == CZ_OK) st = score_inputs(m, scores, prompt_of(m, pattern), &inputs);
   cz_prepared_free(&inputs);
   return st;
 }
@@ -236,7 +271,7 @@ done:
 /* The model as it was opened, but for what the folder lacks, which each member draws for itself. */
 static cz_status reset(cz_members *m, const cz_member_plan *plan) {
   CZ_TRY(cz_hf_weights_load(m->pretrained, m->model, seed_of(m, plan)));
-  if (!m->o.classifier) widen_words(m, prompt_of(m, plan->pattern));
+  if (by_masks(m)) widen_words(m, prompt_of(m, plan->pattern));
   if (plan->calibrated_start) CZ_TRY(start_calibrated(m, plan->offsets));
   cz_params_values_written(m->model->params);
   return CZ_OK;
@@ -357,11 +392,24 @@ static cz_status train(cz_members *m, cz_member_scores *r, const cz_member_plan 
   return CZ_OK;
 }
 
+/* Demonstrations that there was no room for. */
+static void warn_dropped(const cz_members *m, const cz_member_plan *plan) {
+  const cz_examples *e = m->o.examples;
+  if (m->preparer.dropped)
+    cz_warn("pattern %d: %zu of %zu texts leave no room for all of their demonstrations, of which "
+            "%zu are left out; examples.max_length is %zu tokens",
+            (int)plan->pattern, m->preparer.short_texts, e->t.n + e->d.n + e->test.n,
+            m->preparer.dropped, e->prompts->max_length);
+}
+
 static cz_status score_all(cz_members *m, cz_member_scores *r, const cz_member_plan *plan) {
   const cz_examples *e = m->o.examples;
+  m->preparer.short_texts = m->preparer.dropped = 0;
   if (e->t.n) CZ_TRY(cz_members_score(m, r->t, plan->pattern, &e->t));
   if (e->d.n) CZ_TRY(cz_members_score(m, r->d, plan->pattern, &e->d));
-  return e->test.n ? cz_members_score(m, r->test, plan->pattern, &e->test) : CZ_OK;
+  if (e->test.n) CZ_TRY(cz_members_score(m, r->test, plan->pattern, &e->test));
+  warn_dropped(m, plan);
+  return CZ_OK;
 }
 
 static cz_status held_out_loss(double *loss, cz_members *m) {

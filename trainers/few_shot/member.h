@@ -17,6 +17,7 @@
 #define CZ_FEW_SHOT_MEMBER_H
 
 #include "few_shot/answers.h"
+#include "few_shot/completions.h"
 #include "few_shot/prepare.h"
 #include "few_shot/scorer.h"
 #include "few_shot/scores_file.h"
@@ -32,7 +33,9 @@ typedef struct cz_members_options {
   cz_comm *comm;   /* of the ranks that train one member together */
   cz_loop_job job; /* batch, optimizer, train, seed, config_hash, dropout_mask */
   bool classifier; /* the head is the classification head, and the texts stand as they are */
-  bool soft;       /* targets are probabilities of classes */
+  bool causal;     /* the model is a causal LM, which says how likely texts with the words are */
+  const cz_demonstrations *demonstrations; /* [patterns of the file], or null */
+  bool soft;                               /* targets are probabilities of classes */
   double temperature;
   double lm;              /* alpha: the part of the loss that is masked language modelling */
   int64_t lm_examples;    /* of a batch, unlabelled texts for that */

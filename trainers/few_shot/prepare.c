@@ -41,7 +41,11 @@ static cz_status add_types(cz_example *e, const cz_preparer *p) {
 cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set, size_t i,
                           const cz_wanted *wanted) {
   cz_example *e = &p->example;
-  CZ_TRY(cz_prompt_apply(&p->input, p->prompts, p->prompt, set->texts, i));
+  const uint64_t *hash = set->hashes ? &set->hashes[i] : NULL;
+  CZ_TRY(cz_prompt_apply_behind(&p->input, p->prompts, p->prompt, set->texts, i, p->demonstrations,
+                                hash));
+  p->short_texts += p->input.dropped > 0;
+  p->dropped += p->input.dropped;
   p->cut_texts += p->input.n_cut > 0;
   p->cut_tokens += p->input.n_cut;
   cz_example_clear(e);

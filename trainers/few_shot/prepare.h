@@ -19,9 +19,11 @@ typedef struct cz_preparer {
   const cz_prompt *prompt;       /* one of theirs */
   const cz_model_config *config; /* of the model that will read them */
   size_t masks;                  /* of the prompt's masks those that stay, the first; 0: all */
+  const cz_demonstrations *demonstrations; /* in front of each, or null */
   cz_prompt_input input;
   cz_example example;
   size_t cut_texts, cut_tokens;
+  size_t short_texts, dropped; /* texts without some of the demonstrations; of those, how many */
 } cz_preparer;
 
 CZ_MUST cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set,

@@ -221,11 +221,19 @@ done:
   return st;
 }
 
+/* Brown et al. 2020, section 2.4: one line end between examples, or two. */
+static cz_status read_separator(cz_pattern_file *f, const cz_config_node *root) {
+  const cz_config_node *node = cz_config_get(root, "separator");
+  f->separator = "\n\n";
+  return node ? cz_config_text(&f->separator, node) : CZ_OK;
+}
+
 static cz_status read_root(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields", "label_column", "labels", "words",
-                                     "plain",  "patterns",     NULL};
+  static const char *const keys[] = {"fields", "label_column", "labels",    "words",
+                                     "plain",  "patterns",     "separator", NULL};
   const cz_config_node *root = cz_config_root(f->config);
   CZ_TRY(cz_config_only(root, keys));
+  CZ_TRY(read_separator(f, root));
   CZ_TRY(read_fields(f, root));
   CZ_TRY(read_labels(f, root, labels));
   return read_patterns(f, root);

@@ -73,6 +73,7 @@ typedef struct cz_pattern_file {
   size_t n_sources;
   cz_pattern *patterns;
   size_t n_patterns;
+  const char *separator; /* stands behind each demonstration */
   cz_pattern plain; /* without words and mask, for classifiers; by default first field || the other
                        fields, all of them shortenable */
 } cz_pattern_file;

@@ -87,9 +87,6 @@ static cz_status check(const cz_prompts *p, int64_t max_length) {
   if (max_length < 1 || max_length > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
                    (long long)max_length);
-  if (p->file->n_patterns && cz_tokenizer_get_facts(p->tokenizer)->mask < 0)
-    return CZ_FAIL(CZ_EUSAGE, "%s: the tokenizer has no mask token, and a pattern needs one",
-                   p->file->path);
   if (p->file->n_labels == 0)
     return CZ_FAIL(CZ_EUSAGE, "%s: no labels are declared: add `labels: [...]`, or give them",
                    p->file->path);
@@ -98,7 +95,11 @@ static cz_status check(const cz_prompts *p, int64_t max_length) {
 
 static cz_status make_all(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *scratch) {
   const cz_pattern_file *file = p->file;
+  cz_prompt_piece separator = {0};
   CZ_TRY(cz__prompt_needs_space(&p->leading_space, p->tokenizer, e, scratch));
+  CZ_TRY(make_text(p, &separator, file->separator ? file->separator : "", e, scratch));
+  p->separator = separator.ids;
+  p->n_separator = separator.n;
   CZ_TRY(cz_arena_alloc(p->arena, &p->items, file->n_patterns, sizeof *p->items));
   for (size_t i = 0; i < file->n_patterns; i++) {
     CZ_TRY(make_prompt(p, &p->items[i], &file->patterns[i], e, scratch));
@@ -109,8 +110,8 @@ static cz_status make_all(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *s
 
 /** FILE's patterns for TOKENIZER and inputs of at most MAX_LENGTH tokens; file and tokenizer are
  * borrowed. CZ_EUSAGE that points into the file: a word that is not what words.c demands, a pattern
- * that is too long even with empty fields, with the counts; or when there is no mask token for the
- * patterns, or no label. The caller destroys the prompts. */
+ * that is too long even with empty fields, with the counts; or when there is no label. The caller
+ * destroys the prompts. */
 cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
                             const cz_tokenizer *tokenizer, int64_t max_length) {
   cz_tokenizer_scratch *scratch = NULL;

@@ -3,7 +3,10 @@
  * Once per file and tokenizer: texts of patterns and words of labels become ids, each word is
  * proved, and a pattern that leaves no room is refused (cz_prompts_create). Once per record: the
  * sources of all patterns are tokenised (cz_prompt_texts). Per record and pattern: what may be cut
- * is cut, and the post-processor puts its tokens around the segments (cz_prompt_apply). */
+ * is cut, and the post-processor puts its tokens around the segments (cz_prompt_apply).
+ *
+ * A tokenizer without a mask token, GPT-2's, makes prompts all the same: at the places of their
+ * masks stands the id -1, where whoever asks a causal LM puts the words. */
 #ifndef CZ_PROMPTS_PROMPT_H
 #define CZ_PROMPTS_PROMPT_H
 
@@ -34,10 +37,12 @@ typedef struct cz_prompts {
   cz_arena *arena;
   const cz_pattern_file *file;
   const cz_tokenizer *tokenizer;
-  size_t max_length;  /* tokens of an input, special ones included */
-  bool leading_space; /* texts get a space in front, as words inside a text have */
-  cz_prompt *items;   /* [file->n_patterns] */
-  cz_prompt plain;    /* of file->plain */
+  size_t max_length;        /* tokens of an input, special ones included */
+  bool leading_space;       /* texts get a space in front, as words inside a text have */
+  cz_prompt *items;         /* [file->n_patterns] */
+  cz_prompt plain;          /* of file->plain */
+  const int32_t *separator; /* [n_separator] ids of file->separator */
+  size_t n_separator;
 } cz_prompts;
 
 CZ_MUST cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
@@ -68,6 +73,16 @@ CZ_MUST cz_status cz_prompt_texts_add(cz_prompt_texts *texts, const cz_record *r
 void cz_prompt_texts_clear(cz_prompt_texts *texts);
 void cz_prompt_texts_destroy(cz_prompt_texts **texts);
 
+/* Labelled texts that stand in front of a prompt, under its pattern, with the first word of their
+ * label in the mask's place. */
+typedef struct cz_demonstrations {
+  const cz_prompt_texts *texts;
+  const int32_t *items;   /* [n] their numbers among the texts, in the order in which they stand */
+  const int32_t *labels;  /* [n] */
+  const uint64_t *hashes; /* [n] by which a text that is to be answered is known as one of them */
+  size_t n;
+} cz_demonstrations;
+
 /* What a model reads. Zero-initialised is empty; reused from call to call. */
 typedef struct cz_prompt_input {
   cz_encoding encoding;           /* ids and types, special tokens included */
@@ -75,13 +90,20 @@ typedef struct cz_prompt_input {
   size_t n_rows;
   size_t *cut;           /* [pieces of the pattern] tokens taken from each */
   size_t n_cut, cut_cap; /* tokens in all; capacity of `cut` */
+  size_t shown, dropped; /* demonstrations in front; those that there was no room for */
   bool pair;             /* the post-processor was given two segments */
   int32_t *segment[2];
   size_t segment_cap[2];
+  struct cz_prompt_part *parts; /* of the demonstrations, while they are made room for */
+  size_t parts_cap;
 } cz_prompt_input;
 
 CZ_MUST cz_status cz_prompt_apply(cz_prompt_input *out, const cz_prompts *prompts,
                                   const cz_prompt *prompt, const cz_prompt_texts *texts, size_t i);
+CZ_MUST cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts *prompts,
+                                         const cz_prompt *prompt, const cz_prompt_texts *texts,
+                                         size_t i, const cz_demonstrations *demonstrations,
+                                         const uint64_t *hash);
 void cz_prompt_input_free(cz_prompt_input *input);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "ensemble/calibrate.h"
+#include "few_shot/demonstrations.h"
 #include "few_shot/encoder.h"
 
 #include <stdlib.h>
@@ -165,6 +166,7 @@ static cz_status make_members(cz__classifying *c, cz_session *s, const char *fol
   o.score_tokens = c->keys.score_tokens;
   o.fidelity = (cz_fidelity)c->keys.fidelity;
   o.decoding = (cz_fill_order)c->keys.decoding;
+  o.demonstrations = c->demonstrations;
   CZ_TRY(cz_members_open(&c->members, &o));
   CZ_TRY(find_offsets(c));
   c->scored = cz_members_scored(c->members);
@@ -185,6 +187,16 @@ static cz_status encode(cz__classifying *c, cz_session *s, const char *folder) {
   CZ_TRY(cz_generation_note(folder, 0, c->plans, c->n));
   CZ_TRY(cz_member_folder(member, sizeof member, folder, &c->plans[0]));
   return cz_encoder_run(&o, member);
+}
+
+static cz_status draw_demonstrations(cz__classifying *c, const cz_recipe *recipe) {
+  const int64_t n = c->keys.demonstrations;
+  CZ_TRY(CZ_AT(cz_config_get(recipe->node, cz_classify_section.name),
+               cz_demonstrations_draw(&c->demonstrations, c->f.examples, n, recipe->seed)));
+  if (n > (int64_t)c->f.examples->t.n)
+    cz_warn("classify: %zu demonstrations instead of %lld, all texts of T", c->f.examples->t.n,
+            (long long)n);
+  return CZ_OK;
 }
 
 /* Says, once, what the stage is about to do with how much. */
@@ -211,6 +223,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, cz_few_shot_open(&c.f, recipe, s), done);
   CZ_GO(st, has_texts(&c, recipe), done);
   CZ_GO(st, can_keep(&c, recipe), done);
+  CZ_GO(st, draw_demonstrations(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
   say_sizes(&c);

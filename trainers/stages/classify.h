@@ -19,7 +19,7 @@ typedef struct cz__classify_keys {
   int strategy, weights, calibrate, balance, fidelity, decoding, keep;
   bool calibrated_start;
   const char *patterns, *from;
-  int64_t repetitions, lm_examples, held_out, score_tokens;
+  int64_t repetitions, lm_examples, held_out, score_tokens, demonstrations;
   int64_t target, first, likely;
   double lm, scale, share, strength;
 } cz__classify_keys;
@@ -29,6 +29,7 @@ typedef struct cz__classifying {
   cz__classify_keys keys;
   cz_few_shot f;
   cz_members *members;
+  cz_demonstrations *demonstrations; /* [patterns of the file] of the examples; or null */
   cz_member_plan *plans;
   size_t n;
   int32_t generation;

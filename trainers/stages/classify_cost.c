@@ -1,5 +1,6 @@
 /* What a stage of kind `classify` will cost. */
 #include "stages/classify.h"
+#include "few_shot/demonstrations.h"
 #include "stages/few_shot_cost.h"
 
 #include <stdlib.h>
@@ -53,6 +54,11 @@ cz_status cz__classify_cost(cz_cost *cost, const cz_recipe *recipe) {
   cz_status st = cz__classify_bind(&c, recipe, 0);
   if (st == CZ_OK) st = cz_few_shot_cost_open(&x, cost, &c.f, recipe);
   x.parallel = c.keys.decoding == CZ_FILL_PARALLEL;
+  if (st == CZ_OK && c.f.examples && c.f.examples->t.n)
+    st = CZ_AT(cz_config_get(recipe->node, cz_classify_section.name),
+               cz_demonstrations_draw(&c.demonstrations, c.f.examples, c.keys.demonstrations,
+                                      recipe->seed));
+  x.demonstrations = c.demonstrations;
   if (st == CZ_OK) st = cost_members(&c, &x, recipe);
   cz_few_shot_cost_close(&x);
   return st;

@@ -41,7 +41,12 @@ static const cz_key_spec section_keys[] = {
     CZ_KEY(cz__classify_keys, decoding, ENUM, .fallback = "confident_first",
            .choices = cz_fill_order_names,
            .help = "patterns with several masks: the order in which the tokens of an answer are "
-                   "filled in when it is scored"),
+                   "filled in when a masked LM scores it"),
+    CZ_KEY(cz__classify_keys, demonstrations, INT, .fallback = "0", .min = 0, .max = 1000,
+           .unit = "texts",
+           .help =
+               "tuning_free: texts of T that stand in front of each text, under its pattern and "
+               "with their label's word; 0: zero-shot, 1: one-shot (docs/pet.md 3.5)"),
     CZ_KEY(cz__classify_keys, scale, REAL, .fallback = "5", .min = 1.01, .max = 1000,
            .help = "iPET: each generation's sets are so many times larger"),
     CZ_KEY(cz__classify_keys, share, REAL, .fallback = "0.25", .min = 1e-6, .max = 1,
@@ -83,12 +88,30 @@ bool cz__classify_trains(const cz__classifying *c) {
   return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__FINETUNE;
 }
 
+/* Texts of T are shown by the one strategy that does not learn from them otherwise. */
+static cz_status check_demonstrations(const cz__classifying *c, const cz_config_node *node) {
+  const cz_examples_keys *e = &c->f.keys;
+  if (!c->keys.demonstrations) return CZ_OK;
+  if (c->keys.strategy != CZ__TUNING_FREE)
+    return cz_config_error(node,
+                           "demonstrations: %lld texts in front of each are for strategy "
+                           "tuning_free; strategy %s learns from T by itself",
+                           (long long)c->keys.demonstrations, cz__strategy_names[c->keys.strategy]);
+  if (!e->chosen && (!*e->train || !e->labelled))
+    return cz_config_error(node, "demonstrations: these %lld are texts of T, and T is empty: %s",
+                           (long long)c->keys.demonstrations,
+                           *e->train ? "examples.labelled is 0"
+                                     : "examples.train names no file of labelled texts");
+  return CZ_OK;
+}
+
 /** Binds the stage's sections, opening no file. CZ_EUSAGE for keys that contradict one another. */
 cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_t config_hash) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
   CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));
   CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, cz__classify_trains(c)));
   c->f.head = cz__classify_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
+  c->f.by_causal = c->keys.strategy == CZ__TUNING_FREE;
   const cz__classify_keys *k = &c->keys;
   const cz_batch_plan *b = &c->f.job.batch;
   if (cz__classify_trains(c)) CZ_TRY(cz_few_shot_follow(&c->f, recipe, (cz_fidelity)k->fidelity));
@@ -105,6 +128,7 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
   if (k->keep != CZ_KEEP_LOGITS && !cz__classify_trains(c))
     return cz_config_error(node, "keep: strategy %s trains no model that could be kept",
                            cz__strategy_names[k->strategy]);
+  CZ_TRY(check_demonstrations(c, node));
   if (*k->from && k->strategy != CZ__PET)
     return cz_config_error(node, "from: generations are those of strategy pet");
   return CZ_OK;
@@ -151,6 +175,11 @@ cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying
     (*list)[(*n)++] = (int32_t)number;
     at += length + (at[length] == ',');
   }
+  if (c->f.causal && c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
+    return cz_config_error(
+        cz_config_get(recipe->node, cz_classify_section.name),
+        "calibrated_start changes the bias of label words, which a causal LM has "
+        "none of; without it scores are calibrated all the same");
   for (size_t i = 0; i < *n; i++) CZ_TRY(check_masks(c, file, &file->patterns[(*list)[i]]));
   return CZ_OK;
 }

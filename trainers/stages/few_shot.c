@@ -69,8 +69,26 @@ cz_status cz_few_shot_follow(cz_few_shot *f, const cz_recipe *recipe, cz_fidelit
   return CZ_OK;
 }
 
+/** Whether the stage of F asks a model of FAMILY as a causal LM. */
+bool cz_few_shot_asks_causal(const cz_few_shot *f, const cz_family *family) {
+  const unsigned heads = cz_family_heads(family);
+  return f->by_causal && family->architecture == CZ_LANGUAGE_MODEL &&
+         !(heads & CZ_HEAD_BIT(f->head)) && (heads & CZ_HEAD_BIT(CZ_HEAD_CAUSAL_LM));
+}
+
+static cz_status refuse_family(const cz_few_shot *f, const cz_recipe *recipe,
+                               const cz_family *family) {
+  const bool masked = f->head == CZ_HEAD_MASKED_LM,
+             other = cz_family_heads(family) & CZ_HEAD_BIT(CZ_HEAD_CAUSAL_LM);
+  return cz_config_error(cz_config_get(recipe->node, "init"),
+                         "family %s has no %s head, which this stage wants of %s%s%s", family->name,
+                         cz_head_names[f->head], f->init,
+                         masked && other ? "; classify.strategy=tuning_free asks a causal LM" : "",
+                         masked ? "; classify.strategy=finetune wants no masked LM" : "");
+}
+
 /* What the model can hold and the head that is wanted, told by its config.json. */
-static cz_status fits_model(const cz_few_shot *f, const cz_recipe *recipe) {
+static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name),
                        *key = cz_config_get(node, "max_length");
   cz_model_config c;
@@ -82,13 +100,10 @@ static cz_status fits_model(const cz_few_shot *f, const cz_recipe *recipe) {
                            "%s%lld tokens are more than the %lld positions that %s has",
                            key ? "" : "max_length ", (long long)f->keys.max_length,
                            (long long)cz_model_longest(&c), f->init);
-  if (!(cz_family_heads(c.family) & CZ_HEAD_BIT(f->head)))
-    return cz_config_error(
-        cz_config_get(recipe->node, "init"),
-        "family %s has no %s head, which this stage wants of %s%s", c.family->name,
-        cz_head_names[f->head], f->init,
-        f->head == CZ_HEAD_MASKED_LM ? "; classify.strategy=finetune wants no masked LM" : "");
-  c.heads = CZ_HEAD_BIT(f->head);
+  f->causal = cz_few_shot_asks_causal(f, c.family);
+  if (!f->causal && !(cz_family_heads(c.family) & CZ_HEAD_BIT(f->head)))
+    return refuse_family(f, recipe, c.family);
+  c.heads = CZ_HEAD_BIT(f->causal ? CZ_HEAD_CAUSAL_LM : f->head);
   if (f->head == CZ_HEAD_CLASSIFICATION) c.n_labels = 2; /* names do not depend on how many */
   return cz_check_freeze(recipe, &c, &f->job.train);
 }
@@ -156,6 +171,7 @@ cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s) {
                               .device = s->device,
                               .comm = f->alone,
                               .job = f->job,
+                              .causal = f->causal,
                               .temperature = 1};
 }
 

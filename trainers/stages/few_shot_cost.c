@@ -107,6 +107,7 @@ cz_status cz_few_shot_cost_open(cz_few_shot_cost *x, cz_cost *cost, cz_few_shot 
                                 const cz_recipe *recipe) {
   *x = (cz_few_shot_cost){.cost = cost, .f = f};
   CZ_TRY(find_model(x));
+  f->causal = x->config.family && cz_few_shot_asks_causal(f, x->config.family);
   return is_there(f) ? open_examples(x, recipe) : assume_sizes(x);
 }
 
@@ -175,11 +176,28 @@ static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, 
   add_texts(r, x, texts, n, masked ? masked_part * n : tokens);
 }
 
-/* TEXTS texts of N tokens under PATTERN. */
+/* A text of N tokens under PATTERN, whose masks begin at PLACE, with each word in turn in their
+ * place (few_shot/completions.h). */
+static void add_completed(cz_reading *r, const cz_few_shot_cost *x, size_t n, int32_t pattern,
+                          size_t place) {
+  const double before = r->texts;
+  double texts;
+  const double tokens = cz_completions_reads(&texts, &x->f->examples->prompts->items[pattern],
+                                             x->file->n_labels, n, place);
+  add_texts(r, x, texts, tokens / texts, 0);
+  r->texts = before + 1;
+}
+
+/* TEXTS texts of N tokens under PATTERN; of a causal LM, whose words are not known in tokens, each
+ * word is a text by itself. */
 static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
                         int32_t pattern, cz_read_for purpose) {
-  const bool masked = purpose == CZ_READ_MASKED;
-  if (pattern < 0 || !x->file || x->file->patterns[pattern].masks == 1)
+  const bool masked = purpose == CZ_READ_MASKED, causal = x->f->causal && pattern >= 0 && x->file;
+  const double before = r->texts;
+  if (causal) {
+    add_texts(r, x, texts * words_of(x, pattern, x->file->patterns[pattern].masks), n, 0);
+    r->texts = before + texts;
+  } else if (pattern < 0 || !x->file || x->file->patterns[pattern].masks == 1)
     add_texts(r, x, texts, n, masked ? masked_part * n : 0);
   else if (purpose == CZ_READ_TO_SCORE)
     add_scored(r, x, texts, n, pattern);
@@ -197,10 +215,17 @@ static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_
   if (!set) return add_prompts(out, x, n, (double)x->f->keys.max_length, pattern, purpose), CZ_OK;
   const cz_prompts *p = x->f->examples->prompts;
   const cz_prompt *prompt = pattern < 0 ? &p->plain : &p->items[pattern];
+  const cz_demonstrations *shown =
+      pattern >= 0 && x->demonstrations ? &x->demonstrations[pattern] : NULL;
   const size_t wanted = (size_t)n;
   for (size_t i = 0; i < wanted; i++) {
-    CZ_GO(st, cz_prompt_apply(&input, p, prompt, set->texts, i * set->n / wanted), done);
-    add_prompts(out, x, 1, (double)input.encoding.n, pattern, purpose);
+    const size_t at = i * set->n / wanted;
+    const uint64_t *hash = set->hashes ? &set->hashes[at] : NULL;
+    CZ_GO(st, cz_prompt_apply_behind(&input, p, prompt, set->texts, at, shown, hash), done);
+    if (pattern >= 0 && x->f->causal)
+      add_completed(out, x, input.encoding.n, pattern, (size_t)input.rows[0]);
+    else
+      add_prompts(out, x, 1, (double)input.encoding.n, pattern, purpose);
   }
 done:
   cz_prompt_input_free(&input);

@@ -26,8 +26,10 @@ typedef struct cz_few_shot_cost {
   double chosen;               /* of T, texts that a stage will choose from D */
   cz_pattern_file *own;        /* where there are no examples but the pattern file */
   const cz_pattern_file *file; /* null: it is not there */
-  bool parallel;               /* the masks of an answer are filled in at once; set by who opens */
-  cz_model_config config;      /* without sizes where cost->unknown_model */
+  /* set by who opens */
+  bool parallel;                           /* the masks of an answer are filled in at once */
+  const cz_demonstrations *demonstrations; /* [patterns] in front of texts; or null */
+  cz_model_config config;                  /* without sizes where cost->unknown_model */
 } cz_few_shot_cost;
 
 /* Reading some texts once, forward. */
