@@ -278,6 +278,28 @@ static void idle_update(void **state) {
   json_decref(b);
 }
 
+/* v1.1 adds as many texts of each label, where the paper, and v2, keep T's ratio. */
+static void labels_of_sets(void **state) {
+  static const char *const more[] = {"classify.fidelity=code",
+                                     "classify.fidelity=code classify.balance=even",
+                                     "classify.fidelity=code classify.balance=ratio"};
+  static const char *const runs[] = {"sets", "even", "ratio"};
+  json_t *members[3];
+  run_into(&(start){0}, "classify @/pet.yaml examples.labelled=7", "pet");
+  for (int i = 0; i < 3; i++) {
+    char words[200];
+    snprintf(words, sizeof words, "classify @/ipet.yaml examples.labelled=7 classify.scale=3 %s",
+             more[i]);
+    run_into(&(start){0}, words, runs[i]);
+    json_t *all = metrics(runs[i]);
+    members[i] = json_deep_copy(at(all, "members"));
+    json_decref(all);
+  }
+  assert_true(json_equal(members[0], members[1]));
+  assert_false(json_equal(members[0], members[2]));
+  for (int i = 0; i < 3; i++) json_decref(members[i]);
+}
+
 /* What cannot both be meant. */
 static void contradictions(void **state) {
   expect(2, "classify @/ft.yaml classify.fidelity=code batch.epoch_ends=join --out @/no",
@@ -346,6 +368,7 @@ int main(void) {
       cmocka_unit_test(members),           cmocka_unit_test(arithmetic),
       cmocka_unit_test(student),           cmocka_unit_test(paper_has_none),
       cmocka_unit_test(updates_of_epochs), cmocka_unit_test(no_update),
-      cmocka_unit_test(idle_update),       cmocka_unit_test(contradictions)};
+      cmocka_unit_test(idle_update),       cmocka_unit_test(labels_of_sets),
+      cmocka_unit_test(contradictions)};
   return cmocka_run_group_tests(tests, make, drop);
 }

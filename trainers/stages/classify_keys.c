@@ -59,7 +59,8 @@ static const cz_key_spec section_keys[] = {
            .help = "iPET without T: the first generation draws each label's texts from so many "
                    "that fit it best"),
     CZ_KEY(cz__classify_keys, balance, ENUM, .fallback = "ratio", .choices = cz_balance_names,
-           .help = "iPET: new texts keep T's ratio of labels, or are as many of each"),
+           .help = "iPET: new texts keep T's ratio of labels, or are as many of each, which is the "
+                   "default under fidelity code"),
     CZ_KEY(cz__classify_keys, strength, REAL, .fallback = "1", .min = 1e-9, .max = 1e9,
            .help = "sentence_encoder: C of the regression; less is a larger penalty"),
     CZ_KEY(cz__classify_keys, held_out, INT, .fallback = "200", .min = 0, .max = 1e9,
@@ -105,10 +106,18 @@ static cz_status check_demonstrations(const cz__classifying *c, const cz_config_
   return CZ_OK;
 }
 
+/* What the published code does where no key says otherwise: v1.1 adds as many texts of each label.
+ */
+static void follow_code(cz__classify_keys *k, const cz_config_node *node) {
+  if (k->fidelity != CZ_FIDELITY_CODE || cz_config_get(node, "balance")) return;
+  k->balance = CZ_BALANCE_EVEN;
+}
+
 /** Binds the stage's sections, opening no file. CZ_EUSAGE for keys that contradict one another. */
 cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_t config_hash) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
   CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));
+  follow_code(&c->keys, node);
   CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, cz__classify_trains(c)));
   c->f.head = cz__classify_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
   c->f.by_causal = c->keys.strategy == CZ__TUNING_FREE;
