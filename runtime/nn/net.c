@@ -110,11 +110,12 @@ static int64_t most_rows(const cz_net_options *o) {
   return most;
 }
 
-/* What this net's losses do not reach has no gradient, also where another net left one. */
+/* What this net's losses do not reach has no gradient, also where another net left one. A net that
+ * is only planned has no memory for any. */
 static cz_status clear_gradients(cz_net *n) {
   cz_device *d = n->model->device;
   const cz_params *p = n->model->params;
-  return n->options.train ? d->fill(d, p->grads, 0, cz_params_trained_bytes(p)) : CZ_OK;
+  return n->options.train && p->grads ? d->fill(d, p->grads, 0, cz_params_trained_bytes(p)) : CZ_OK;
 }
 
 /** Builds MODEL's graph for training (options->train) or scoring. MODEL is borrowed and

@@ -263,7 +263,14 @@ static cz_status check_patterns(const cz__classifying *c, const cz_recipe *recip
 static cz_status check(cz_check *check, const cz_recipe *recipe) {
   cz__classifying c = {0};
   CZ_TRY(cz__classify_bind(&c, recipe, 0));
-  CZ_TRY(cz_few_shot_check(check, recipe, &c.f, cz__classify_trains(&c)));
+  const cz_member_shape shape = {.classifier = !cz__classify_prompts(&c),
+                                 .temperature = 1,
+                                 .lm = c.keys.lm,
+                                 .classes = 2,
+                                 .width = 1,
+                                 .max_length = c.f.keys.max_length,
+                                 .score_tokens = c.keys.score_tokens};
+  CZ_TRY(cz_few_shot_check(check, recipe, &c.f, cz__classify_trains(&c) ? &shape : NULL));
   CZ_TRY(check_patterns(&c, recipe));
   CZ_TRY(cz_few_shot_results(check, "ensemble"));
   return c.keys.strategy == CZ__TUNING_FREE && c.keys.calibrate != CZ_CALIBRATE_NONE

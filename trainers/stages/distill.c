@@ -201,7 +201,14 @@ done:
 static cz_status check(cz_check *check, const cz_recipe *recipe) {
   distilling d = {0};
   CZ_TRY(bind(&d, recipe, 0));
-  CZ_TRY(cz_few_shot_check(check, recipe, &d.f, true));
+  const cz_member_shape shape = {.classifier = true,
+                                 .soft = true,
+                                 .temperature = d.keys.temperature,
+                                 .classes = 2,
+                                 .width = 1,
+                                 .max_length = d.f.keys.max_length,
+                                 .score_tokens = d.keys.score_tokens};
+  CZ_TRY(cz_few_shot_check(check, recipe, &d.f, &shape));
   return cz_few_shot_results(check, result_name);
 }
 

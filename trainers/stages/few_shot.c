@@ -7,6 +7,7 @@
 #include "few_shot/published.h"
 #include "few_shot/task_file.h"
 #include "nn/hf.h"
+#include "stages/memory.h"
 #include "stages/model_folder.h"
 #include "stages/precision.h"
 #include "stages/train.h"
@@ -259,12 +260,24 @@ static cz_status check_choice(const cz_check *check, const cz_recipe *recipe,
   return *keys->chosen_by == '$' ? check_chooser(check, by, keys) : CZ_OK;
 }
 
+/* Whether the processes of --jobs find memory for members of SHAPE. A device of its own has its own
+ * message. */
+static cz_status fits_memory(const cz_check *check, const cz_few_shot *f,
+                             const cz_member_shape *shape) {
+  const cz_session *s = check->session;
+  cz_member_memory m;
+  if (!s || s->jobs < 2 || !s->device->host_memory) return CZ_OK;
+  CZ_TRY(cz_member_memory_find(&m, s->device, f->init, &f->job, shape));
+  return cz_member_memory_holds(&m, s->jobs, cz_optimizer_names[f->job.optimizer.name]);
+}
+
 /** Checks what a few-shot stage, bound to F, reads: its files, and where the pretrained folder is
  * there already all that the run will read. CZ_EUSAGE with the place. */
-cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f, bool trains) {
+cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
+                            const cz_member_shape *trained) {
   const cz_config_node *batch = cz_config_get(recipe->node, "batch");
   bool there;
-  if (trains) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
+  if (trained) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
   CZ_TRY(files_exist(&there, check, recipe));
   CZ_TRY(check_choice(check, recipe, &f->keys));
   if (!f->init && !check->stage.n_from)
@@ -272,6 +285,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   if (!f->init || !there || !cz_fs_is_dir(f->init)) return CZ_OK;
   CZ_TRY(CZ_AT(cz_config_get(recipe->node, "init"), cz_recipe_model_folder(f->init)));
   CZ_TRY(fits_model(f, recipe));
+  if (trained) CZ_TRY(fits_memory(check, f, trained));
   cz_status st = check_examples(check, recipe, f);
   cz_few_shot_close(f);
   return st;

@@ -4,6 +4,7 @@
 #define CZ_STAGES_FEW_SHOT_H
 
 #include "few_shot/generation.h"
+#include "few_shot/shape.h"
 #include "stages/check.h"
 #include "stages/stage.h"
 
@@ -24,8 +25,9 @@ CZ_MUST cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, cons
 CZ_MUST cz_status cz_few_shot_follow(cz_few_shot *f, const cz_recipe *recipe, cz_fidelity fidelity);
 bool cz_few_shot_asks_causal(const cz_few_shot *f, const cz_family *family);
 CZ_MUST cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s);
+/* TRAINED: of members that are, null where none is; its classes and words need not be known. */
 CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
-                                    bool trains);
+                                    const cz_member_shape *trained);
 CZ_MUST cz_status cz_few_shot_results(cz_check *check, const char *name);
 cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s);
 CZ_MUST cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,
