@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes tests/fixtures/pet/answers.yaml and answers.json: scores of answers of several tokens, in
-all orders in which their masks can be filled in, by Hugging Face's BERT in float64; and trained.yaml
-and trained.json: members that are trained on such answers, as expected.json has those of one mask.
+all orders in which their masks can be filled in, by Hugging Face's BERT in float64; and
+members that are trained on such answers, as expected.json has those of one mask: trained.yaml and
+trained.json on labels' answers, choices.* on those that records bring along.
 
     /work/torchenv/bin/python scripts/make_answers_fixture.py [OUT]
 
@@ -12,6 +13,7 @@ answers go through the model one at a time. Needs torch, transformers, tokenizer
 import argparse
 import json
 import pathlib
+import random
 
 arguments = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -44,6 +46,14 @@ TRAINED = [
     ("{mask} : {a*} {b*}", lambda a, b: ([MASK, ":", (a, True), (b, True)], None),
      ["game", "song", "food"]),
 ]
+# Of records that bring answers along: text a, choices x and y, of at most three tokens.
+BROUGHT = [
+    ("{mask:3} , {a*} : {x|inline} or {y|inline} ?",
+     lambda a, x, y: ([MASK] * 3 + [",", (a, True), f": {x} or {y} ?"], None)),
+    ("{a*} || about {mask:5} .",
+     lambda a, x, y: ([(a, True)], ["about"] + [MASK] * 5 + ["."])),
+]
+CHOICES = ["game", "songs", "eat soup", "loud band", "play", "gamer", "a sweet song", "bread"]
 ORDERS = ["confident_first", "left_to_right", "parallel"]
 
 
@@ -73,42 +83,51 @@ def score(model, ids, types, rows, answer, order):
 
 
 class Run(pet.Run):
-    """Texts under TRAINED. A loss is 1 + log p of a wrong answer - log p of the right one where that
-    is above 0, summed over the wrong ones, in one pass over all masks of the longest answer."""
+    """Texts under TRAINED, or under BROUGHT where they bring answers along. A loss is 1 + log p of a
+    wrong answer - log p of the right one where that is above 0, summed over the wrong ones, in one
+    pass over all masks of the longest answer."""
 
-    def answers(self, pattern):
-        return [self.kind.ids(word) for word in TRAINED[pattern][2]]
+    brought = False
 
     def inputs(self, rows, pattern):
-        if pattern < 0:
-            yield from super().inputs(rows, pattern)
-            return
         for i in rows:
-            parts = TRAINED[pattern][1](*self.rows[i][:2])
+            if self.brought:
+                text, choices, _ = self.rows[i]
+                parts, words = BROUGHT[pattern][1](text, *choices), choices
+                if pattern < 0:
+                    parts = ([(text, True)], [(c, True) for c in choices])
+            elif pattern < 0:
+                yield from super().inputs([i], pattern)
+                continue
+            else:
+                parts, words = TRAINED[pattern][1](*self.rows[i][:2]), TRAINED[pattern][2]
             ids, types, masks, _ = apply(self.kind, *parts, MAX_LENGTH)
-            yield {"ids": ids, "types": types, "row": masks}
+            yield {"ids": ids, "types": types, "row": masks,
+                   "answers": [self.kind.ids(word) for word in words]}
 
     def to_train(self, rows, pattern):
-        longest = max(len(x) for x in self.answers(pattern))
         for x in self.inputs(rows, pattern):
+            longest = max(len(answer) for answer in x["answers"])
             surplus = x["row"][longest:]
             kept = [i for i in range(len(x["ids"])) if i not in surplus]
-            yield {"ids": [x["ids"][i] for i in kept], "types": [x["types"][i] for i in kept],
+            yield {**x, "ids": [x["ids"][i] for i in kept], "types": [x["types"][i] for i in kept],
                    "row": x["row"][:longest]}
 
+    def by_words(self, pattern):
+        return not self.brought and TRAINED[pattern][0].startswith("{mask}")
+
     def scores(self, model, x, pattern):
-        answers = self.answers(pattern)
-        if len(x["row"]) == 1:
-            return self.forward(model, x)[x["row"][0]][[word for word, in answers]]
+        if self.by_words(pattern):
+            return self.forward(model, x)[x["row"][0]][[word for word, in x["answers"]]]
         return torch.tensor([score(model, x["ids"], x["types"], x["row"], answer, ORDERS[0])
-                             for answer in answers])
+                             for answer in x["answers"]])
 
     def loss(self, model, x, pattern, label):
-        if len(x["row"]) == 1:
+        if self.by_words(pattern):
             return super().loss(model, x, pattern, label)
         log_p = torch.log_softmax(self.forward(model, x), -1)
         each = torch.stack([sum(log_p[row, token] for row, token in zip(x["row"], answer))
-                            for answer in self.answers(pattern)])
+                            for answer in x["answers"]])
         margins = 1 - each[label] + each
         return sum(torch.relu(m) for k, m in enumerate(margins) if k != label)
 
@@ -120,10 +139,35 @@ def trained(out, kind):
     run = Run(out / "model", kind, files[0] + files[1])
     sets = (t, d, [len(files[0]) + i for i in range(len(files[1]))])
     texts = [(i, LABELS.index(files[0][i][2])) for i in t]
-    lengths = [[len(x) for x in run.answers(p)] for p in range(len(TRAINED))]
+    lengths = [[len(kind.ids(word)) for word in words] for _, _, words in TRAINED]
     assert max(lengths[1]) == 3 and lengths[2] == [1, 1, 1], lengths
     members = [pet.member(run, sets, (0, p, 0), texts) for p in range(len(TRAINED))]
     print(lengths, [m["losses"][:: pet.UPDATES - 1] for m in members])
+    return {"members": pet.plain(members)}
+
+
+def brought(out, kind):
+    """Members that are trained on records with choices of their own, choices.{train,pool,test}.tsv."""
+    draw, files = random.Random(3), {}
+    for name, n in (("train", 8), ("pool", 10), ("test", 6)):
+        rows = [(text, tuple(draw.sample(CHOICES, 2)), str(draw.randrange(2)))
+                for _, text, _ in pet.make_texts(draw, n)]
+        files[name] = rows
+        lines = [[text, *choices, label][: 3 if name == "pool" else 4] for text, choices, label in rows]
+        header = ["text", "first", "second", "right"][: len(lines[0])]
+        (out / f"choices.{name}.tsv").write_text(
+            "\n".join("\t".join(line) for line in [header, *lines]) + "\n")
+    run = Run(out / "model", kind, [row for rows in files.values() for row in rows])
+    run.brought, pet.LABELS = True, ["0", "1"]
+    ends = [8, 18, 24]
+    sets = [list(range(end - len(rows), end)) for end, rows in zip(ends, files.values())]
+    texts = [(i, pet.LABELS.index(run.rows[i][2])) for i in sets[0]]
+    members = [pet.member(run, sets, (0, p, 0), texts) for p in range(len(BROUGHT))]
+    print([len(kind.ids(c)) for c in CHOICES], [m["losses"][:: pet.UPDATES - 1] for m in members])
+    (out / "choices.yaml").write_text("\n".join([
+        "# For tests/few_shot/test_answers.c; make_answers_fixture.py wrote it.",
+        "fields: {a: text, x: first, y: second}", "label_column: right", "labels: [0, 1]",
+        'choices: ["{x}", "{y}"]', "patterns:", *[f'  - "{text}"' for text, _ in BROUGHT]]) + "\n")
     return {"members": pet.plain(members)}
 
 
@@ -163,7 +207,8 @@ def main():
     each = [(text, [[word] for word in words]) for text, _, words in TRAINED]
     (out / "trained.yaml").write_text(pattern_file(each, "test_answers.c"))
     versions = {m.__name__: m.__version__ for m in (torch, transformers, tokenizers)}
-    for name, what in (("answers", scores), ("trained", trained(out, kind))):
+    trainings = {"trained": trained(out, kind), "choices": brought(out, kind)}
+    for name, what in {"answers": scores, **trainings}.items():
         (out / f"{name}.json").write_text(
             json.dumps({"versions": versions, **what}, separators=(",", ":"), allow_nan=False) + "\n")
 

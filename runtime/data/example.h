@@ -56,6 +56,8 @@ typedef struct cz_example {
   cz_ids labels;   /* token that each input predicts, or CZ_NOT_COUNTED; empty: none */
   cz_ids rows;     /* places in inputs that the head of classes reads, ascending; empty: none */
   cz_reals soft;   /* probability of each class; empty: none */
+  cz_ids answers;  /* [C, M] tokens of what each class says at the rows, behind the last -1; empty:
+                      the same in all examples. Sets keep them, batches do not (prepared.h) */
   int32_t klass;   /* with rows: the class; negative: not known */
   int64_t number;  /* of the example in its set, whatever the order; -1: it has none */
   int64_t padding; /* of the inputs, at their end: positions that no attention reads */
@@ -63,7 +65,8 @@ typedef struct cz_example {
 
 /* Empties the lists and keeps their memory; `text` is left alone. */
 static inline void cz_example_clear(cz_example *e) {
-  e->inputs.len = e->targets.len = e->types.len = e->labels.len = e->rows.len = e->soft.len = 0;
+  e->inputs.len = e->targets.len = e->types.len = e->labels.len = e->rows.len = e->soft.len =
+      e->answers.len = 0;
   e->klass = e->number = -1;
   e->padding = 0;
 }
@@ -76,6 +79,7 @@ static inline void cz_example_free(cz_example *e) {
   free(e->labels.data);
   free(e->rows.data);
   free(e->soft.data);
+  free(e->answers.data);
   *e = (cz_example){0};
 }
 

@@ -42,6 +42,7 @@ cz_status cz_prepared_add(cz_prepared *p, const cz_example *e) {
   CZ_TRY(add_list(&p->types, &e->types, n));
   CZ_TRY(add_list(&p->labels, &e->labels, n));
   CZ_TRY(add_list(&p->rows, &e->rows, n));
+  CZ_TRY(add_list(&p->answers, &e->answers, n));
   CZ_TRY(add_soft(p, &e->soft));
   p->classes[n] = e->klass;
   p->texts[n] = e->text;
@@ -68,6 +69,7 @@ void cz_prepared_free(cz_prepared *p) {
   free_lists(&p->types);
   free_lists(&p->labels);
   free_lists(&p->rows);
+  free_lists(&p->answers);
   free(p->soft.data);
   free(p->classes);
   free(p->texts);

@@ -55,6 +55,8 @@ static const char stages[] =
     "{strategy: tuning_free}}\n"
     "  both: {kind: classify, init: %s/gpt, classify: {strategy: tuning_free, demonstrations: 1, "
     "calibrate: unlabeled_mean}}\n"
+    "  own: {kind: classify, examples: {pattern: %s/own.yaml}, classify: {repetitions: 1, "
+    "held_out: 0}}\n"
     "  pet: {kind: classify, classify: {repetitions: 2}}\n"
     "  one: {kind: classify, classify: {patterns: '1', lm: 0.1, lm_examples: 2, held_out: 3}}\n"
     "  short: {kind: classify, classify: {strategy: finetune, repetitions: 1}, "
@@ -82,16 +84,20 @@ static int make(void **state) {
   make_pairs("two-train.tsv", 0, 24, true);
   make_pairs("two-pool.tsv", 24, D, true);
   make_pairs("two-test.tsv", 44, TEST, true);
-  write_format("two.yaml", stages, d, d, d, "two-", d, "two-", d, "two-", d, d, d, d, d, d, more);
-  write_format("any.yaml", stages, d, d, d, "", d, "", d, "", d, d, d, d, d, d, "");
+  write_format("two.yaml", stages, d, d, d, "two-", d, "two-", d, "two-", d, d, d, d, d, d, d,
+               more);
+  write_format("any.yaml", stages, d, d, d, "", d, "", d, "", d, d, d, d, d, d, d, "");
   write_text("long.yaml", "fields: {a: text}\nlabels: [sports, science, business]\n"
                           "words: {sports: sports, science: tech, business: the news}\n"
                           "patterns: ['{a*} {mask:3}']\n");
+  write_text("own.yaml", "fields: {a: text}\nlabels: [sports, science, business]\n"
+                         "choices: ['{a}', '{a|inline} the', 'of {a|inline} the']\n"
+                         "patterns: ['{a*} {mask:16}']\n");
   char none[600];
   snprintf(none, sizeof none, "%s/none", d);
-  write_format("model.yaml", stages, none, d, d, "two-", d, "two-", d, "two-", d, d, d, d, d, d,
+  write_format("model.yaml", stages, none, d, d, "two-", d, "two-", d, "two-", d, d, d, d, d, d, d,
                more);
-  write_format("gone.yaml", stages, d, d, d, "gone-", d, "gone-", d, "gone-", d, d, d, d, d, d,
+  write_format("gone.yaml", stages, d, d, d, "gone-", d, "gone-", d, "gone-", d, d, d, d, d, d, d,
                more);
   return 0;
 }
@@ -147,6 +153,8 @@ static void by_hand(void **state) {
    * token read: the tokenizer of the tests puts [SEP] behind the answer, so that nothing is shared
    */
   says(list, "causal", 0, 0, (T + all) * (4 + 4 + 5));
+  /* answers of two, three and four tokens, each read again for every token behind its first */
+  says(list, "own", STEPS, STEPS * BATCH * 8, (T + all) * (6 * 2 + 7 * 3 + 8 * 4));
   /* three repetitions; a batch has 4 of T and 2 of D */
   says(list, "one", 3 * STEPS, 3 * STEPS * BATCH * SECOND,
        3 * ((T + all) * SECOND + 2 * 3 * PLAIN));

@@ -43,7 +43,7 @@ typedef struct pattern_totals {
 
 typedef struct session {
   request r;
-  cz_arena *arena; /* of the names of columns */
+  cz_arena *arena; /* of the names of columns, and of words */
   cz_tokenizer *tokenizer;
   cz_pattern_file *file;
   cz_prompts *prompts;
@@ -89,12 +89,12 @@ static cz_status read_request(request *r, int argc, char **argv) {
 
 static cz_status read_data(session *s) {
   cz_table_layout how = {.labels = CZ_LABELS_IF_THERE};
-  CZ_TRY(cz_arena_create(&s->arena, "columns"));
   CZ_TRY(cz_table_layout_take(&how, s->arena, s->r.columns, s->r.backslashes));
   return cz_records_read_as(&s->records, s->file, s->r.data, &how);
 }
 
 static cz_status open_all(session *s) {
+  CZ_TRY(cz_arena_create(&s->arena, "prompt"));
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->r.model));
   CZ_TRY(cz_patterns_open(&s->file, s->r.pattern, s->r.labels));
   CZ_TRY(cz_prompts_create(&s->prompts, s->file, s->tokenizer, s->r.max_length));
@@ -117,12 +117,22 @@ static cz_status add_texts(session *s) {
   return CZ_OK;
 }
 
-/* Applies PROMPT to all records; the one that is shown stays in s->input. */
+/* Ids of all words, [C, W, masks]. */
+static size_t cells_of(const session *s, const cz_prompt *prompt) {
+  return s->file->n_labels * prompt->n_words * (size_t)prompt->pattern->masks;
+}
+
+/* Applies PROMPT to all records, which have an answer for each label; the one that is shown stays
+ * in s->input. */
 static cz_status apply(session *s, const cz_prompt *prompt) {
+  int32_t *ids;
+  CZ_TRY(cz_arena_alloc(s->arena, &ids, cells_of(s, prompt), sizeof *ids));
   s->totals = (pattern_totals){0};
   for (size_t i = 0; i <= s->texts->n; i++) {
     size_t which = i < s->texts->n ? i : s->shown;
     CZ_TRY(cz_prompt_apply(&s->input, s->prompts, prompt, s->texts, which));
+    if (prompt->choices && s->records)
+      CZ_TRY(cz_prompt_answers(ids, s->prompts, prompt, s->texts, which));
     if (s->input.encoding.n > s->totals.longest) s->totals.longest = s->input.encoding.n;
     s->totals.cut += i < s->texts->n && s->input.n_cut > 0;
   }
@@ -141,9 +151,9 @@ static const char *token_of(const session *s, int32_t id) {
 
 static size_t masks_of(const cz_prompt *prompt) { return (size_t)prompt->pattern->masks; }
 
-/* Ids of word J of label I. */
-static const int32_t *word_of(const cz_prompt *prompt, size_t i, size_t j) {
-  return prompt->words + (i * prompt->n_words + j) * masks_of(prompt);
+/* Ids of word J of label I, of WORDS [C, W, masks]. */
+static const int32_t *word_of(const int32_t *words, const cz_prompt *prompt, size_t i, size_t j) {
+  return words + (i * prompt->n_words + j) * masks_of(prompt);
 }
 
 static cz_status set_ids(json_t *o, const char *key, const int32_t *ids, size_t n) {
@@ -162,26 +172,44 @@ static cz_status set_tokens(const session *s, json_t *o, const char *key, const 
   return st;
 }
 
-static cz_status add_word(const session *s, json_t *list, const cz_prompt *prompt, size_t i,
-                          size_t j) {
-  const int32_t *ids = word_of(prompt, i, j);
+/* The text of word J of label I, N IDS: a record's own answer is what they spell. */
+static cz_status set_word(const session *s, json_t *word, const cz_prompt *prompt, size_t i,
+                          size_t j, const int32_t *ids, size_t n) {
+  cz_buf text = {0};
+  if (!prompt->choices) return cz_json_set_text(word, "word", prompt->pattern->words[i].words[j]);
+  cz_status st = cz_tokenizer_decode(s->tokenizer, &text, ids, n, false);
+  if (st == CZ_OK) st = cz_buf_add(&text, "", 1);
+  if (st == CZ_OK) st = cz_json_set_text(word, "word", text.data + strspn(text.data, " "));
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status add_word(const session *s, json_t *list, const cz_prompt *prompt,
+                          const int32_t *words, size_t i, size_t j) {
+  const int32_t *ids = word_of(words, prompt, i, j);
   size_t n = 0;
   while (n < masks_of(prompt) && ids[n] >= 0) n++;
   json_t *word = json_object();
   CZ_TRY(cz_json_add(list, word));
-  CZ_TRY(cz_json_set_text(word, "word", prompt->pattern->words[i].words[j]));
+  CZ_TRY(set_word(s, word, prompt, i, j, ids, n));
   CZ_TRY(set_ids(word, "ids", ids, n));
   return set_tokens(s, word, "tokens", ids, n);
 }
 
+/* The words of labels; where records have answers of their own those of the one that is shown, and
+ * none without data. */
 static cz_status set_words(const session *s, json_t *o, const cz_prompt *prompt) {
   json_t *words = json_object();
+  int32_t *ids;
   CZ_TRY(cz_json_set(o, "words", words));
+  if (prompt->choices && !s->records) return CZ_OK;
+  CZ_TRY(cz_arena_alloc(s->arena, &ids, cells_of(s, prompt), sizeof *ids));
+  CZ_TRY(cz_prompt_answers(ids, s->prompts, prompt, s->texts, s->shown));
   for (size_t i = 0; i < s->file->n_labels; i++) {
     json_t *list = json_array();
     CZ_TRY(cz_json_set(words, s->file->labels[i], list));
     for (size_t j = 0; j < prompt->pattern->words[i].n; j++)
-      CZ_TRY(add_word(s, list, prompt, i, j));
+      CZ_TRY(add_word(s, list, prompt, ids, i, j));
   }
   return CZ_OK;
 }

@@ -22,9 +22,11 @@ struct cz_answers {
   /* what is scored */
   const cz_prompt *prompt;
   const cz_prepared *set;
-  size_t words;    /* C times W */
-  int32_t *tokens; /* [words] of each; 0 behind a label's last word */
-  cz_fill *fills;  /* [texts, words] */
+  size_t words;         /* C times W */
+  const int32_t *table; /* [texts or 1, words, masks] of tokens */
+  bool own;             /* each text has answers of its own */
+  int32_t *tokens;      /* [texts or 1, words] of each; 0 behind a label's last word */
+  cz_fill *fills;       /* [texts, words] */
   /* a run */
   cz_flat_batch batch;
   cz_ids rows, targets;
@@ -57,8 +59,15 @@ fail:
   return st;
 }
 
-static const int32_t *ids_of(const cz_answers *a, size_t word) {
-  return a->prompt->words + word * (size_t)a->prompt->pattern->masks;
+/* The place of a word of a text in tables that are one a text, or one for all. */
+static size_t place_of(const cz_answers *a, size_t text, size_t word) {
+  return (a->own ? text * a->words : 0) + word;
+}
+
+/* The tokens of the answer that FILL fills in. */
+static const int32_t *ids_of(const cz_answers *a, size_t fill) {
+  return a->table +
+         place_of(a, fill / a->words, fill % a->words) * (size_t)a->prompt->pattern->masks;
 }
 
 /* What the run has asked, to the answers: questions of one stand side by side. */
@@ -134,7 +143,7 @@ static int64_t count(uint64_t masks) {
 /* Asks the segment whose masks begin at FIRST for what the next step of FILL reads. */
 static cz_status ask(cz_answers *a, size_t first, size_t fill) {
   const cz_fill *f = &a->fills[fill];
-  const int32_t *ids = ids_of(a, fill % a->words);
+  const int32_t *ids = ids_of(a, fill);
   const uint64_t reads = cz_fill_reads(f, a->options.order);
   for (int32_t i = 0; i < f->n; i++) {
     if (!(reads >> i & 1)) continue;
@@ -150,12 +159,12 @@ static cz_status append_shared(cz_answers *a, size_t i, int32_t k) {
   int64_t rows = 0;
   size_t first = 0;
   for (size_t w = 0; w < a->words; w++)
-    if (a->tokens[w] == k)
+    if (a->tokens[place_of(a, i, w)] == k)
       rows += count(cz_fill_reads(&a->fills[i * a->words + w], a->options.order));
   if (!rows) return CZ_OK;
   CZ_TRY(append(a, &first, i, k, rows));
   for (size_t w = 0; w < a->words; w++)
-    if (a->tokens[w] == k) CZ_TRY(ask(a, first, i * a->words + w));
+    if (a->tokens[place_of(a, i, w)] == k) CZ_TRY(ask(a, first, i * a->words + w));
   return CZ_OK;
 }
 
@@ -167,27 +176,38 @@ static cz_status append_filled(cz_answers *a, size_t i) {
     if (!f->n || cz_fill_is_whole(f)) continue;
     CZ_TRY(append(a, &first, i, f->n, count(cz_fill_reads(f, a->options.order))));
     for (int32_t k = 0; k < f->n; k++)
-      if (f->filled >> k & 1) a->batch.decoder.ids.data[first + (size_t)k] = ids_of(a, w)[k];
+      if (f->filled >> k & 1)
+        a->batch.decoder.ids.data[first + (size_t)k] = ids_of(a, i * a->words + w)[k];
     CZ_TRY(ask(a, first, i * a->words + w));
   }
   return CZ_OK;
 }
 
-/* Words and, of every text, answers of which nothing is filled in. */
+/* Tokens of each answer of text I; of all texts where they have none of their own. */
+static void count_tokens(cz_answers *a, size_t i) {
+  const int32_t masks = a->prompt->pattern->masks;
+  int64_t all = 0;
+  for (size_t w = 0; w < a->words; w++) {
+    int32_t *n = &a->tokens[place_of(a, i, w)];
+    while (*n < masks && ids_of(a, i * a->words + w)[*n] >= 0) ++*n;
+    all += *n;
+  }
+  CZ_CHECK(all <= a->capacity_rows);
+}
+
+/* Answers and, of every text, those of which nothing is filled in. */
 static cz_status begin(cz_answers *a, const cz_prompt *prompt, const cz_prepared *set) {
-  const int32_t masks = prompt->pattern->masks;
-  int64_t tokens = 0;
   a->prompt = prompt;
   a->set = set;
   a->words = (size_t)a->options.classes * prompt->n_words;
-  CZ_TRY(cz_alloc(&a->tokens, a->words, sizeof *a->tokens));
-  for (size_t w = 0; w < a->words; w++) {
-    while (a->tokens[w] < masks && ids_of(a, w)[a->tokens[w]] >= 0) a->tokens[w]++;
-    tokens += a->tokens[w];
-  }
-  CZ_CHECK(tokens <= a->capacity_rows);
+  a->own = prompt->choices;
+  a->table = a->own ? set->answers.all.data : prompt->words;
+  const size_t tables = a->own ? set->count : 1;
+  CZ_TRY(cz_alloc(&a->tokens, tables * a->words, sizeof *a->tokens));
+  for (size_t i = 0; i < tables; i++) count_tokens(a, i);
   CZ_TRY(cz_alloc(&a->fills, set->count * a->words, sizeof *a->fills));
-  for (size_t i = 0; i < set->count * a->words; i++) a->fills[i].n = a->tokens[i % a->words];
+  for (size_t i = 0; i < set->count * a->words; i++)
+    a->fills[i].n = a->tokens[place_of(a, i / a->words, i % a->words)];
   return CZ_OK;
 }
 

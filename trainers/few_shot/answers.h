@@ -1,6 +1,7 @@
 /* A masked LM's scores of answers of several tokens (docs/pet.md 3.3): a label word of k tokens
  * stands at k masks, which are filled in one after another (ensemble/fill.h), and its score is the
  * sum of log p of its tokens over the whole vocabulary. A label's score is the mean of its words'.
+ * Where records bring their answers along, each text is scored for its own.
  *
  * A step is computed for all texts and words that still have masks, as many as fit into one run of
  * the net. Words of as many tokens read the same text before the first of them is filled in, so

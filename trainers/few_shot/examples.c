@@ -96,13 +96,28 @@ cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char 
   return cz_prompt_texts_create(&set->texts, e->prompts);
 }
 
-/** Appends RECORD, which is borrowed, with HASH and the class LABEL, -1 for none; there is room. */
+/* Each pattern has masks for what text I is answered with, and it has an answer for each label. */
+static cz_status check_answers(const cz_prompt_texts *texts, size_t i) {
+  const cz_prompts *p = texts->prompts;
+  int32_t *room;
+  cz_status st = CZ_OK;
+  if (!p->file->choices) return CZ_OK;
+  CZ_TRY(cz_alloc(&room, p->file->n_labels * CZ_PATTERN_MASKS, sizeof *room));
+  for (size_t k = 0; k < p->file->n_patterns && st == CZ_OK; k++)
+    st = cz_prompt_answers(room, p, &p->items[k], texts, i);
+  free(room);
+  return st;
+}
+
+/** Appends RECORD, which is borrowed, with HASH and the class LABEL, -1 for none; there is room.
+ * CZ_EINVAL, with the file, as cz_prompt_texts_add and cz_prompt_answers. */
 cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uint64_t hash, int32_t label) {
   set->records[set->n] = record;
   set->hashes[set->n] = hash;
   set->labels[set->n++] = label;
   if (label < 0) set->labelled = false;
   cz_status st = cz_prompt_texts_add(set->texts, record);
+  if (st == CZ_OK) st = check_answers(set->texts, set->texts->n - 1);
   return st == CZ_OK ? st : CZ_NOTE(st, "%s", set->path);
 }
 

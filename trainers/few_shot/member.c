@@ -21,7 +21,7 @@ struct cz_members {
   cz_model *model;
   cz_hf_weights *pretrained; /* its folder's, mapped */
   cz_scorer *scorer;   /* of the patterns with one mask, and of plain texts; null: there are none */
-  cz_answers *answers; /* of those with several */
+  cz_answers *answers; /* of those with several, or with answers of the records */
   cz_completions
       *completions; /* of all patterns, of a causal LM, which has no other of the three */
   cz_preparer preparer;
@@ -39,17 +39,9 @@ static const cz_prompt *prompt_of(const cz_members *m, int32_t pattern) {
   return pattern < 0 ? &p->plain : &p->items[pattern];
 }
 
-static bool has_one_mask(const cz_prompt *prompt) { return prompt->pattern->masks == 1; }
-
-/* Tokens of the longest answer of a prompt with several masks: as many masks have the texts that a
- * member is trained on (docs/pet.md 3.3). */
-static size_t longest_answer(const cz_members *m, const cz_prompt *prompt) {
-  const size_t masks = (size_t)prompt->pattern->masks,
-               words = (size_t)m->o.examples->classes * prompt->n_words;
-  size_t longest = 0;
-  for (size_t i = 0; i < words * masks; i++)
-    if (prompt->words[i] >= 0 && i % masks >= longest) longest = i % masks + 1;
-  return longest;
+/* Labels are words of one token, not answers of several or of each record's own. */
+static bool has_label_words(const cz_prompt *prompt) {
+  return prompt->pattern->masks == 1 && !prompt->choices;
 }
 
 /* Whether label words stand in the place of masks. */
@@ -57,7 +49,7 @@ static bool by_masks(const cz_members *m) { return !m->o.classifier && !m->o.cau
 
 /* The words of PATTERN's labels in the net's width, where they are of one token. */
 static void widen_words(cz_members *m, const cz_prompt *prompt) {
-  if (!has_one_mask(prompt)) return;
+  if (!has_label_words(prompt)) return;
   for (int64_t c = 0; c < m->o.examples->classes; c++)
     for (int64_t w = 0; w < m->width; w++)
       m->words[c * m->width + w] =
@@ -68,7 +60,7 @@ static cz_status find_width(cz_members *m) {
   const cz_prompts *p = m->o.examples->prompts;
   m->width = m->o.classifier;
   for (size_t i = 0; i < p->file->n_patterns && by_masks(m); i++)
-    if (has_one_mask(&p->items[i]) && (int64_t)p->items[i].n_words > m->width)
+    if (has_label_words(&p->items[i]) && (int64_t)p->items[i].n_words > m->width)
       m->width = (int64_t)p->items[i].n_words;
   return cz_alloc(&m->words, (size_t)(m->o.examples->classes * m->width), sizeof *m->words);
 }
@@ -131,7 +123,7 @@ static cz_status open_answers(cz_members *m) {
   for (size_t i = 0; i < p->file->n_patterns && by_masks(m); i++) {
     const cz_prompt *x = &p->items[i];
     const int64_t n = o.classes * (int64_t)x->n_words * x->pattern->masks;
-    if (!has_one_mask(x) && n > o.max_tokens) o.max_tokens = n;
+    if (!has_label_words(x) && n > o.max_tokens) o.max_tokens = n;
   }
   return o.max_tokens ? cz_answers_create(&m->answers, m->model, &o) : CZ_OK;
 }
@@ -188,16 +180,15 @@ static void use_pattern(cz_members *m, int32_t pattern) {
   m->preparer.prompts = m->o.examples->prompts;
   m->preparer.prompt = prompt_of(m, pattern);
   m->preparer.config = &m->model->config;
-  m->preparer.masks = 0;
+  m->preparer.trim = false;
   m->preparer.demonstrations =
       m->o.demonstrations && pattern >= 0 ? &m->o.demonstrations[pattern] : NULL;
 }
 
 /* The same for texts to train on. */
 static void use_pattern_to_train(cz_members *m, int32_t pattern) {
-  const cz_prompt *prompt = prompt_of(m, pattern);
   use_pattern(m, pattern);
-  if (prompt->pattern->masks > 1) m->preparer.masks = longest_answer(m, prompt);
+  m->preparer.trim = true;
 }
 
 /** Appends text I of SET under PATTERN to OUT, a list to train a member on. */
@@ -216,7 +207,7 @@ static cz_status score_inputs(cz_members *m, float *scores, const cz_prompt *pro
     m->scored += cz_completions_read(m->completions);
     return CZ_OK;
   }
-  if (by_masks(m) && !has_one_mask(prompt)) {
+  if (by_masks(m) && !has_label_words(prompt)) {
     m->scored -= cz_answers_read(m->answers);
     CZ_TRY(cz_answers_run(m->answers, scores, prompt, inputs));
     m->scored += cz_answers_read(m->answers);
@@ -337,11 +328,11 @@ static void close_source(member_source *s) {
 static cz_member_shape shape_to_train(const cz_members *m, const cz_member_plan *plan) {
   const cz_prompt *prompt = prompt_of(m, plan->pattern);
   cz_member_shape shape = shape_of(m);
-  if (prompt->pattern->masks <= 1) return shape;
+  if (m->o.classifier || has_label_words(prompt)) return shape;
   CZ_CHECK(prompt->n_words == 1);
   shape.masks = prompt->pattern->masks;
-  shape.answers = prompt->words;
-  shape.sets = 1;
+  shape.answers = prompt->choices ? plan->train->answers.all.data : prompt->words;
+  shape.sets = prompt->choices ? (int64_t)plan->train->count : 1;
   return shape;
 }
 

@@ -1,5 +1,7 @@
 #include "few_shot/prepare.h"
 
+#include <stdlib.h>
+
 /* The token that the family's classifier reads of an input of N tokens. */
 static int32_t pooled_row(const cz_model_config *config, size_t n) {
   const int32_t span[2] = {0, (int32_t)n};
@@ -8,22 +10,33 @@ static int32_t pooled_row(const cz_model_config *config, size_t n) {
   return row;
 }
 
-/* How many masks stay. */
-static size_t kept_of(const cz_preparer *p) {
-  return p->masks && p->masks < p->input.n_rows ? p->masks : p->input.n_rows;
+/* The answers that text I has of its own, and how many masks stay for them. */
+static cz_status find_answers(cz_preparer *p, const cz_text_set *set, size_t i) {
+  const size_t masks = p->input.n_rows,
+               cells = p->prompts->file->n_labels * p->prompt->n_words * masks;
+  size_t longest = 0;
+  p->masks = masks;
+  if (!p->prompt->choices && (masks <= 1 || !p->trim)) return CZ_OK;
+  CZ_TRY(cz_grow(&p->answers, &p->answers_cap, cells, sizeof *p->answers));
+  CZ_TRY(cz_prompt_answers(p->answers, p->prompts, p->prompt, set->texts, i));
+  for (size_t k = 0; k < cells; k++)
+    if (p->answers[k] >= 0 && k % masks >= longest) longest = k % masks + 1;
+  if (p->trim) p->masks = longest;
+  return p->prompt->choices ? cz_ids_append(&p->example.answers, p->answers, (int64_t)cells)
+                            : CZ_OK;
 }
 
 static cz_status add_rows(cz_example *e, const cz_preparer *p) {
   const cz_prompt_input *in = &p->input;
-  if (in->n_rows) return cz_ids_append(&e->rows, in->rows, (int64_t)kept_of(p));
+  if (in->n_rows) return cz_ids_append(&e->rows, in->rows, (int64_t)p->masks);
   return cz_ids_add(&e->rows, pooled_row(p->config, in->encoding.n));
 }
 
 /* Of LIST, one for each token, what is left without the surplus masks, which stand side by side. */
 static cz_status add_kept(cz_ids *out, const cz_preparer *p, const int32_t *list) {
   const cz_prompt_input *in = &p->input;
-  const size_t n = in->encoding.n, end = in->n_rows ? (size_t)in->rows[0] + kept_of(p) : n,
-               rest = end + in->n_rows - kept_of(p);
+  const size_t n = in->encoding.n, end = in->n_rows ? (size_t)in->rows[0] + p->masks : n,
+               rest = end + in->n_rows - p->masks;
   CZ_TRY(cz_ids_append(out, list, (int64_t)end));
   return cz_ids_append(out, list + rest, (int64_t)(n - rest));
 }
@@ -37,7 +50,7 @@ static cz_status add_types(cz_example *e, const cz_preparer *p) {
 }
 
 /** Appends text I of SET to OUT, as the prompt of P makes it, asking for WANTED (null: nothing).
- * Its number in OUT is that of the call. CZ_EINVAL as cz_prompt_apply. */
+ * Its number in OUT is that of the call. CZ_EINVAL as cz_prompt_apply and cz_prompt_answers. */
 cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set, size_t i,
                           const cz_wanted *wanted) {
   cz_example *e = &p->example;
@@ -49,6 +62,7 @@ cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *s
   p->cut_texts += p->input.n_cut > 0;
   p->cut_tokens += p->input.n_cut;
   cz_example_clear(e);
+  CZ_TRY(find_answers(p, set, i));
   CZ_TRY(add_kept(&e->inputs, p, p->input.encoding.ids));
   CZ_TRY(add_types(e, p));
   CZ_TRY(add_rows(e, p));
@@ -73,4 +87,6 @@ cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *se
 void cz_preparer_free(cz_preparer *p) {
   cz_prompt_input_free(&p->input);
   cz_example_free(&p->example);
+  free(p->answers);
+  p->answers = NULL, p->answers_cap = 0;
 }

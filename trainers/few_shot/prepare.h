@@ -16,14 +16,16 @@ typedef struct cz_wanted {
 /* Makes inputs, one at a time, and counts what was cut. Zero-initialise but for what it borrows. */
 typedef struct cz_preparer {
   const cz_prompts *prompts;
-  const cz_prompt *prompt;       /* one of theirs */
-  const cz_model_config *config; /* of the model that will read them */
-  size_t masks;                  /* of the prompt's masks those that stay, the first; 0: all */
+  const cz_prompt *prompt;                 /* one of theirs */
+  const cz_model_config *config;           /* of the model that will read them */
+  bool trim;                               /* no more masks than the longest answer has tokens */
   const cz_demonstrations *demonstrations; /* in front of each, or null */
   cz_prompt_input input;
   cz_example example;
   size_t cut_texts, cut_tokens;
   size_t short_texts, dropped; /* texts without some of the demonstrations; of those, how many */
+  int32_t *answers;            /* of the text under way, [C, W, masks] */
+  size_t answers_cap, masks;   /* masks: those that stay */
 } cz_preparer;
 
 CZ_MUST cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set,

@@ -13,11 +13,11 @@ typedef struct cz_member_shape {
   double lm;              /* the part of the loss that is masked language modelling; 0: none */
   int64_t classes;        /* C */
   int64_t width;          /* W: the most words that a label has */
-  int64_t masks;          /* M of the pattern to train with; above 1 labels are answers */
+  int64_t masks;          /* M of the pattern to train with, where labels are answers */
   int64_t max_length;     /* tokens of an input */
   int64_t score_tokens;   /* of one run of the net that scores */
   const int32_t *words;   /* [C, W] of label words; borrowed, as answers are */
-  const int32_t *answers; /* [sets, C, M] tokens, behind the last of each -1 */
+  const int32_t *answers; /* [sets, C, M] tokens, behind the last of each -1; null: label words */
   int64_t sets;           /* of answers: 1, or one for each text that is trained on */
 } cz_member_shape;
 

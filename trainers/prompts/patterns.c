@@ -157,6 +157,43 @@ static cz_status read_words(const cz_label_words **out, const cz_pattern_file *f
   return CZ_OK;
 }
 
+/* The answer of a label: one field, or one text with fields inside it. */
+static cz_status read_choice(size_t *source, const cz_config_node *node, cz__template_room *room) {
+  cz_pattern p = {.node = node};
+  CZ_TRY(cz_config_text(&p.text, node));
+  CZ_TRY(cz__template_parse_pattern(&p, room, false));
+  if (p.n != 1 || p.second != p.n)
+    return cz_config_error(node,
+                           "'%s' is more than one piece; an answer is one field, as {a}, or one "
+                           "text with {a|inline} in it",
+                           p.text);
+  if (p.pieces[0].shortenable)
+    return cz_config_error(node, "'%s': an answer is never cut, so leave out the star", p.text);
+  *source = p.pieces[0].source;
+  return CZ_OK;
+}
+
+/* The answers that each record has of its own, one a label, in the labels' order. */
+static cz_status read_choices(cz_pattern_file *f, const cz_config_node *root,
+                              cz__template_room *room) {
+  const cz_config_node *node = cz_config_get(root, "choices"),
+                       *words = cz_config_get(root, "words");
+  size_t *choices;
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_expect(node, CZ_CONFIG_SEQUENCE));
+  const size_t n = cz_config_count(node);
+  if (words)
+    return cz_config_error(words, "labels have `choices`, answers of each record's own, so they "
+                                  "can't have words as well");
+  if (f->n_labels && n != f->n_labels)
+    return cz_config_error(node, "%zu choices for %zu labels; each label has one, in their order",
+                           n, f->n_labels);
+  CZ_TRY(cz_arena_alloc(f->arena, &choices, n, sizeof *choices));
+  for (size_t i = 0; i < n; i++) CZ_TRY(read_choice(&choices[i], cz_config_at(node, i), room));
+  f->choices = choices;
+  return CZ_OK;
+}
+
 static cz_status read_pattern(cz_pattern *p, cz_pattern_file *f, const cz_config_node *node,
                               const cz_label_words *words, cz__template_room *room) {
   static const char *const keys[] = {"pattern", "words", NULL};
@@ -164,6 +201,9 @@ static cz_status read_pattern(cz_pattern *p, cz_pattern_file *f, const cz_config
   if (cz_config_kind_of(node) == CZ_CONFIG_MAPPING) {
     CZ_TRY(cz_config_only(node, keys));
     CZ_TRY(cz_config_need(&p->node, node, "pattern"));
+    if (f->choices && cz_config_get(node, "words"))
+      return cz_config_error(cz_config_get(node, "words"),
+                             "the answers are each record's own (`choices`), not words");
     CZ_TRY(read_words(&p->words, f, cz_config_get(node, "words"), words));
   }
   CZ_TRY(cz_config_text(&p->text, p->node));
@@ -212,6 +252,7 @@ static cz_status read_patterns(cz_pattern_file *f, const cz_config_node *root) {
   f->n_patterns = cz_config_count(node);
   if (f->n_patterns == 0) return cz_config_error(node, "there is no pattern");
   CZ_TRY(cz_arena_alloc(f->arena, &f->patterns, f->n_patterns, sizeof *f->patterns));
+  CZ_GO(st, read_choices(f, root, &room), done);
   for (size_t i = 0; i < f->n_patterns; i++)
     CZ_GO(st, read_pattern(&f->patterns[i], f, cz_config_at(node, i), words, &room), done);
   CZ_GO(st, read_plain(f, root, &room), done);
@@ -229,8 +270,8 @@ static cz_status read_separator(cz_pattern_file *f, const cz_config_node *root) 
 }
 
 static cz_status read_root(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields", "label_column", "labels",    "words",
-                                     "plain",  "patterns",     "separator", NULL};
+  static const char *const keys[] = {"fields",  "label_column", "labels",    "words", "plain",
+                                     "choices", "patterns",     "separator", NULL};
   const cz_config_node *root = cz_config_root(f->config);
   CZ_TRY(cz_config_only(root, keys));
   CZ_TRY(read_separator(f, root));

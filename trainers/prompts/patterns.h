@@ -71,6 +71,8 @@ typedef struct cz_pattern_file {
   size_t n_labels; /* 0: neither the file nor its reader names any */
   const cz_pattern_source *sources;
   size_t n_sources;
+  const size_t *choices; /* [n_labels] source of each label's answer in a record; null: labels have
+                            words */
   cz_pattern *patterns;
   size_t n_patterns;
   const char *separator; /* stands behind each demonstration */

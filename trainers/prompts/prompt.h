@@ -30,6 +30,7 @@ typedef struct cz_prompt {
   size_t n_words;       /* W, the most that a label has; 0 of `plain` */
   const int32_t *words; /* ids [C, W, masks]; -1 behind a label's last word, and behind the last
                            token of a word that has fewer than there are masks */
+  bool choices;         /* each record has answers of its own: there are no words, and W is 1 */
 } cz_prompt;
 
 /* Owns its prompts; borrows file and tokenizer. */
@@ -104,6 +105,9 @@ CZ_MUST cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts 
                                          const cz_prompt *prompt, const cz_prompt_texts *texts,
                                          size_t i, const cz_demonstrations *demonstrations,
                                          const uint64_t *hash);
+CZ_MUST cz_status cz_prompt_answers(int32_t *out, const cz_prompts *prompts,
+                                    const cz_prompt *prompt, const cz_prompt_texts *texts,
+                                    size_t i);
 void cz_prompt_input_free(cz_prompt_input *input);
 
 #endif

@@ -141,14 +141,19 @@ static cz_status check_new(const cz_prompts *p, const cz_prompt *prompt, const i
   return CZ_OK;
 }
 
-/** Fills in PROMPT's words: ids of every word of every label. CZ_EUSAGE that points at the word: it
- * is not in the vocabulary, has more tokens than the pattern has masks, is a special token, or has
- * the same ids as another. E and SCRATCH are work space. */
+/** Fills in PROMPT's words: ids of every word of every label, unless records bring answers along.
+ * CZ_EUSAGE that points at the word: it is not in the vocabulary, has more tokens than the pattern
+ * has masks, is a special token, or has the same ids as another. E and SCRATCH are work space. */
 cz_status cz__prompt_words(cz_prompts *p, cz_prompt *prompt, cz_encoding *e,
                            cz_tokenizer_scratch *scratch) {
   const cz_pattern *pattern = prompt->pattern;
   const size_t labels = p->file->n_labels, masks = (size_t)pattern->masks;
   int32_t *table;
+  if (p->file->choices) {
+    prompt->choices = true;
+    prompt->n_words = 1;
+    return CZ_OK;
+  }
   for (size_t i = 0; i < labels; i++)
     if (pattern->words[i].n > prompt->n_words) prompt->n_words = pattern->words[i].n;
   const size_t cells = labels * prompt->n_words * masks;

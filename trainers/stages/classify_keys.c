@@ -146,7 +146,15 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
 /* What cannot be done with several masks: for P, a pattern of FILE that the stage uses. */
 static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *file,
                              const cz_pattern *p) {
-  if (p->masks == 1) return CZ_OK;
+  if (file->choices && c->keys.calibrate == CZ_CALIBRATE_CONTENT_FREE)
+    return cz_config_error(p->node, "calibrate: content_free wants texts without content, and here "
+                                    "each record brings answers of its own along (`choices`)");
+  if (file->choices && (c->f.causal || c->keys.demonstrations))
+    return cz_config_error(p->node,
+                           "each record brings answers of its own along (`choices`): a masked LM "
+                           "fills them in, and %s has label words",
+                           c->f.causal ? "a causal one" : "a demonstration");
+  if (p->masks == 1 && !file->choices) return CZ_OK;
   for (size_t i = 0; cz__classify_trains(c) && i < file->n_labels; i++)
     if (p->words[i].n > 1)
       return cz_config_error(
@@ -156,9 +164,9 @@ static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *fi
           file->labels[i], p->words[i].n, p->masks);
   if (c->keys.calibrated_start && c->keys.calibrate != CZ_CALIBRATE_NONE)
     return cz_config_error(p->node,
-                           "this pattern has %d masks: calibrated_start changes the bias of label "
+                           "this pattern has %d mask%s: calibrated_start changes the bias of label "
                            "words of one token; without it scores are calibrated all the same",
-                           p->masks);
+                           p->masks, file->choices ? ", for answers of the records" : "s");
   return CZ_OK;
 }
 

@@ -127,52 +127,73 @@ static void add_texts(cz_reading *r, const cz_few_shot_cost *x, double texts, do
   r->flop += x->cost->unknown_model ? 0 : cz_flops_forward(&x->config, &shape);
 }
 
-/* Label words of K tokens under PATTERN; without their tokenizer each has one for every mask. */
-static double words_of(const cz_few_shot_cost *x, int32_t pattern, int32_t k) {
-  const cz_pattern *p = &x->file->patterns[pattern];
-  double n = 0;
-  for (size_t c = 0; !x->f->examples && c < x->file->n_labels && k == p->masks; c++)
-    n += (double)p->words[c].n;
-  if (!x->f->examples) return n;
-  const cz_prompt *prompt = &x->f->examples->prompts->items[pattern];
-  for (size_t w = 0; w < x->file->n_labels * prompt->n_words; w++) {
-    int32_t tokens = 0;
-    while (tokens < p->masks && prompt->words[w * (size_t)p->masks + (size_t)tokens] >= 0) tokens++;
-    n += tokens == k;
+/* How many answers of each number of tokens a text has under a pattern with several masks. */
+typedef struct answer_counts {
+  double of[CZ_PATTERN_MASKS + 1];
+  double causal; /* words that a causal LM is asked for instead, of unknown numbers of tokens */
+  int32_t masks;
+} answer_counts;
+
+static cz_status count_answers(answer_counts *out, const cz_prompts *p, const cz_prompt *prompt,
+                               const cz_prompt_texts *texts, size_t i) {
+  const size_t masks = (size_t)out->masks, words = p->file->n_labels * prompt->n_words;
+  int32_t *ids;
+  CZ_TRY(cz_alloc(&ids, words * masks, sizeof *ids));
+  cz_status st = cz_prompt_answers(ids, p, prompt, texts, i);
+  for (size_t w = 0; w < words && st == CZ_OK; w++) {
+    size_t tokens = 0;
+    while (tokens < masks && ids[w * masks + tokens] >= 0) tokens++;
+    out->of[tokens]++;
   }
-  return n;
+  free(ids);
+  out->of[0] = 0; /* behind a label's last word */
+  return st;
+}
+
+/* The answers of text I of SET under PATTERN; without their tokenizer, SET being null, each has a
+ * token for every mask. */
+static cz_status answers_of(answer_counts *out, const cz_few_shot_cost *x, int32_t pattern,
+                            const cz_text_set *set, size_t i) {
+  *out = (answer_counts){.masks = pattern < 0 || !x->file ? 0 : x->file->patterns[pattern].masks};
+  const bool words = out->masks == 1 && !x->file->choices;
+  const cz_pattern *p = out->masks ? &x->file->patterns[pattern] : NULL;
+  if (!p || (words && !x->f->causal)) return out->masks = 0, CZ_OK;
+  if (set) {
+    const cz_prompts *prompts = x->f->examples->prompts;
+    return count_answers(out, prompts, &prompts->items[pattern], set->texts, i);
+  }
+  for (size_t c = 0; c < x->file->n_labels; c++)
+    *(x->f->causal ? &out->causal : &out->of[out->masks]) += (double)p->words[c].n;
+  return CZ_OK;
 }
 
 /* Masked LM asks for this part of the tokens, at most, as some are exempt. */
 static const double masked_part = 0.15;
 
-/* TEXTS texts of N tokens that are scored under a PATTERN with several masks: each is read with as
- * many as a word has tokens, once for all words, and again for each word and token behind the first
+/* TEXTS texts of N tokens that are scored for ANSWERS: each is read with as many masks as an answer
+ * has tokens, once for all answers, and again for each answer and token behind the first
  * (few_shot/answers.h). */
 static void add_scored(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
-                       int32_t pattern) {
-  const int32_t masks = x->file->patterns[pattern].masks;
+                       const answer_counts *answers) {
   const double before = r->texts;
-  for (int32_t k = 1; k <= masks; k++) {
-    const double words = words_of(x, pattern, k), again = x->parallel ? 0 : (k - 1) * words;
-    if (words > 0) add_texts(r, x, texts * (1 + again), n - (masks - k), 0);
+  for (int32_t k = 1; k <= answers->masks; k++) {
+    const double words = answers->of[k], again = x->parallel ? 0 : (k - 1) * words;
+    if (words > 0) add_texts(r, x, texts * (1 + again), n - (answers->masks - k), 0);
   }
   r->texts = before + texts;
 }
 
-/* The same to train on: each is read once, with the masks of the longest word, and the head reads a
- * row for each token of all words. */
+/* The same to train on: each is read once, with the masks of the longest answer, and the head reads
+ * a row for each token of all answers. */
 static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
-                        int32_t pattern, bool masked) {
-  const int32_t masks = x->file->patterns[pattern].masks;
+                        const answer_counts *answers, bool masked) {
   double tokens = 0;
   int32_t longest = 0;
-  for (int32_t k = 1; k <= masks; k++) {
-    const double words = words_of(x, pattern, k);
-    tokens += k * words;
-    if (words > 0) longest = k;
+  for (int32_t k = 1; k <= answers->masks; k++) {
+    tokens += k * answers->of[k];
+    if (answers->of[k] > 0) longest = k;
   }
-  n -= masks - longest;
+  n -= answers->masks - longest;
   add_texts(r, x, texts, n, masked ? masked_part * n : tokens);
 }
 
@@ -188,21 +209,21 @@ static void add_completed(cz_reading *r, const cz_few_shot_cost *x, size_t n, in
   r->texts = before + 1;
 }
 
-/* TEXTS texts of N tokens under PATTERN; of a causal LM, whose words are not known in tokens, each
- * word is a text by itself. */
+/* TEXTS texts of N tokens, each with ANSWERS, or of a class by words of one token; of a causal LM,
+ * whose words are not known in tokens, each word is a text by itself. */
 static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
-                        int32_t pattern, cz_read_for purpose) {
-  const bool masked = purpose == CZ_READ_MASKED, causal = x->f->causal && pattern >= 0 && x->file;
+                        const answer_counts *answers, cz_read_for purpose) {
+  const bool masked = purpose == CZ_READ_MASKED;
   const double before = r->texts;
-  if (causal) {
-    add_texts(r, x, texts * words_of(x, pattern, x->file->patterns[pattern].masks), n, 0);
+  if (answers->causal > 0) {
+    add_texts(r, x, texts * answers->causal, n, 0);
     r->texts = before + texts;
-  } else if (pattern < 0 || !x->file || x->file->patterns[pattern].masks == 1)
+  } else if (!answers->masks)
     add_texts(r, x, texts, n, masked ? masked_part * n : 0);
   else if (purpose == CZ_READ_TO_SCORE)
-    add_scored(r, x, texts, n, pattern);
+    add_scored(r, x, texts, n, answers);
   else
-    add_trained(r, x, texts, n, pattern, masked);
+    add_trained(r, x, texts, n, answers, masked);
 }
 
 /* N texts of SET, spread over it, under PATTERN or, for -1, as they stand. SET null: nothing is
@@ -210,9 +231,13 @@ static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, 
 static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_text_set *set,
                            double n, int32_t pattern, cz_read_for purpose) {
   cz_prompt_input input = {0};
+  answer_counts answers;
   cz_status st = CZ_OK;
   *out = (cz_reading){0};
-  if (!set) return add_prompts(out, x, n, (double)x->f->keys.max_length, pattern, purpose), CZ_OK;
+  if (!set) {
+    CZ_TRY(answers_of(&answers, x, pattern, NULL, 0));
+    return add_prompts(out, x, n, (double)x->f->keys.max_length, &answers, purpose), CZ_OK;
+  }
   const cz_prompts *p = x->f->examples->prompts;
   const cz_prompt *prompt = pattern < 0 ? &p->plain : &p->items[pattern];
   const cz_demonstrations *shown =
@@ -222,10 +247,12 @@ static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_
     const size_t at = i * set->n / wanted;
     const uint64_t *hash = set->hashes ? &set->hashes[at] : NULL;
     CZ_GO(st, cz_prompt_apply_behind(&input, p, prompt, set->texts, at, shown, hash), done);
-    if (pattern >= 0 && x->f->causal)
+    if (pattern >= 0 && x->f->causal) {
       add_completed(out, x, input.encoding.n, pattern, (size_t)input.rows[0]);
-    else
-      add_prompts(out, x, 1, (double)input.encoding.n, pattern, purpose);
+      continue;
+    }
+    CZ_GO(st, answers_of(&answers, x, pattern, set, at), done);
+    add_prompts(out, x, 1, (double)input.encoding.n, &answers, purpose);
   }
 done:
   cz_prompt_input_free(&input);
