@@ -223,6 +223,13 @@ static void refused(void **state) {
          "examples.unlabeled=@/fine.tsv "
          "examples.test=@/fine.tsv classify.calibrate=content_free --out @/bad",
          "own.yaml:4:13: patterns.0: calibrate: content_free wants texts without content");
+  expect(
+      2,
+      "classify @/zero.yaml examples.pattern=@/own.yaml examples.train=@/fine.tsv "
+      "examples.unlabeled=@/fine.tsv examples.test=@/fine.tsv classify.demonstrations=1 --out "
+      "@/bad",
+      "each record brings answers of its own along (`choices`): a masked LM fills them in, and a "
+      "demonstration has label words");
 }
 
 int main(void) {
