@@ -18,6 +18,8 @@
   tokenizers  the same of --tokenizers FOLDER..., WordPiece, byte-level BPE and Unigram, on --text
   pet         PET's step and its scoring at RoBERTa-base's shape, beside PyTorch as the published
               code does it and well made, in each precision, in turns (scripts/bench_pet_opponent.py)
+  members     two members of PET side by side beside one after the other, by --masked-lm
+              (scripts/bench_members.py)
   corpus      `cloze corpus` from text to file beside SentencePiece's encoding alone, processor time
 
 Run it on an idle machine; it takes about an hour with PyTorch, and says the load that it met. A
@@ -172,6 +174,11 @@ def pet(a):
     return result
 
 
+def members(a):
+    words = [sys.executable, HERE / "bench_members.py", a.cloze, "--rounds", a.rounds]
+    return json.loads(program(*words, "--data", a.data, "--model", a.masked_lm))
+
+
 def corpus(a):
     beside = statistics.median(tokenizer(a)["sentencepiece"]["other_processor_mb_per_s"])
     text = pathlib.Path(a.data, "pretrain.txt")
@@ -211,6 +218,7 @@ PARTS = {
     "tokenizer": tokenizer,
     "tokenizers": tokenizers,
     "pet": pet,
+    "members": members,
     "corpus": corpus,
 }
 
@@ -225,6 +233,7 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--tokenizers", nargs="+", help="folders with a tokenizer.json each")
     p.add_argument("--text", help="UTF-8, or packed with xz (default: pretrain.txt of --data)")
+    p.add_argument("--masked-lm", default="data/small_bert", help="scripts/fetch_small_bert.sh's")
     p.add_argument("--before", help="an older cloze to compare with")
     p.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     a = p.parse_args()
