@@ -35,7 +35,7 @@ static const struct group {
  * given up before a process is killed. */
 static void lower(cz_memory_free *m, const struct group *g, const char *folder) {
   char limit[4200], used[4200], stat[4200];
-  int64_t all, now, files = 0;
+  int64_t all = 0, now = 0, files = 0;
   snprintf(limit, sizeof limit, "%s/%s", folder, g->limit);
   snprintf(used, sizeof used, "%s/%s", folder, g->used);
   snprintf(stat, sizeof stat, "%s/memory.stat", folder);

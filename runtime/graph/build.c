@@ -37,6 +37,7 @@ void cz_graph_destroy(cz_graph **graph) {
   free(g->steps);
   free(g->blocks);
   free(g->extents);
+  free(g->placed);
   free(g->losses);
   free(g);
   *graph = NULL;

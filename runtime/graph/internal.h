@@ -107,7 +107,9 @@ struct cz_graph {
   void *memory, *workspace;
   size_t memory_bytes, workspace_bytes;
   size_t used_bytes; /* of memory, by runs so far */
-  cz_value clock;    /* a state: cz_clock */
+  cz_value *placed;  /* tensors with memory of their own, as they were placed last */
+  size_t n_placed;
+  cz_value clock; /* a state: cz_clock */
   bool profile;
   cz_event **events; /* [2 n_steps], before and after each; null until a run is profiled */
   cz_op_time times[CZ_OPS];
@@ -133,7 +135,7 @@ CZ_MUST cz_status cz__clock_add(cz_graph *g);
 CZ_MUST cz_status cz__fuse(cz_graph *g);
 CZ_MUST cz_status cz__schedule(cz_graph *g);
 CZ_MUST cz_status cz__plan(cz_graph *g);
-CZ_MUST cz_status cz__plan_run(cz_graph *g);
+void cz__plan_run(cz_graph *g);
 
 /* profile.c: a run's times, from events that lie around its kernels. */
 CZ_MUST cz_status cz__profile_open(cz_graph *g);

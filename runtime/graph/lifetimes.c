@@ -100,7 +100,7 @@ static void share_in_place(cz_graph *g) {
   }
 }
 
-static const cz_graph *sorting; /* qsort has no context argument; planning is not concurrent */
+static _Thread_local const cz_graph *sorting; /* qsort has no context argument */
 
 static int larger_first(const void *a, const void *b) {
   cz_value x = *(const cz_value *)a, y = *(const cz_value *)b;
@@ -131,24 +131,26 @@ static size_t lowest_place(const cz_graph *g, const cz_value *placed, size_t n,
   return at;
 }
 
-/* BYTES: of all tensors as they now are, at the places that they get. */
-static cz_status place(cz_graph *g, size_t *bytes) {
-  cz_value *order;
-  size_t n = 0;
-  *bytes = 0;
-  CZ_TRY(cz_alloc(&order, g->n_values, sizeof *order));
+/* The tensors that have memory of their own. */
+static cz_status list_placed(cz_graph *g) {
+  CZ_TRY(cz_alloc(&g->placed, g->n_values, sizeof *g->placed));
   for (size_t i = 0; i < g->n_values; i++)
     if (g->values[i].kind == CZ__TENSOR && g->values[i].touched && g->values[i].shares == CZ_ABSENT)
-      order[n++] = (cz_value)i;
-  sorting = g;
-  qsort(order, n, sizeof *order, larger_first);
-  for (size_t i = 0; i < n; i++) {
-    cz__value *v = &g->values[order[i]];
-    v->offset = lowest_place(g, order, i, v);
-    if (v->offset + room(g, v) > *bytes) *bytes = v->offset + room(g, v);
-  }
-  free(order);
+      g->placed[g->n_placed++] = (cz_value)i;
   return CZ_OK;
+}
+
+/* Gives each its place, for the bytes that they now have; returns the bytes of all. */
+static size_t place(cz_graph *g) {
+  size_t bytes = 0;
+  sorting = g;
+  qsort(g->placed, g->n_placed, sizeof *g->placed, larger_first);
+  for (size_t i = 0; i < g->n_placed; i++) {
+    cz__value *v = &g->values[g->placed[i]];
+    v->offset = lowest_place(g, g->placed, i, v);
+    if (v->offset + room(g, v) > bytes) bytes = v->offset + room(g, v);
+  }
+  return bytes;
 }
 
 static void bind_memory(cz_graph *g) {
@@ -205,28 +207,25 @@ static bool grow_extents(cz_graph *g) {
 }
 
 /* Before a run: tensors are placed for its extents where memory counts when it is touched. */
-cz_status cz__plan_run(cz_graph *g) {
-  size_t bytes;
-  if (!g->device->host_memory || !grow_extents(g)) return CZ_OK;
+void cz__plan_run(cz_graph *g) {
+  if (!g->device->host_memory || !grow_extents(g)) return;
   resize(g, CZ__AT_PLANNED);
-  CZ_TRY(place(g, &bytes));
-  if (bytes > g->memory_bytes) { /* greedy: less may end up wider than the whole, which fits */
+  g->used_bytes = place(g);
+  if (g->used_bytes > g->memory_bytes) { /* greedy: less may end up wider than all, which fits */
     for (size_t i = 0; i < g->n_extents; i++) g->extents[i].planned = g->extents[i].capacity;
     resize(g, CZ__AT_CAPACITY);
-    CZ_TRY(place(g, &bytes));
+    g->used_bytes = place(g);
   }
-  CZ_CHECK(bytes <= g->memory_bytes);
-  g->used_bytes = bytes;
+  CZ_CHECK(g->used_bytes <= g->memory_bytes);
   bind_memory(g);
-  return CZ_OK;
 }
 
 /* Plans and allocates the activations and the workspace. */
 cz_status cz__plan(cz_graph *g) {
   lifetimes(g);
   if (!g->options.no_reuse) share_in_place(g);
-  CZ_TRY(place(g, &g->memory_bytes));
-  g->used_bytes = g->memory_bytes;
+  CZ_TRY(list_placed(g));
+  g->used_bytes = g->memory_bytes = place(g);
   if (g->memory_bytes)
     CZ_TRY(cz_device_alloc_for(g->device, &g->memory, g->memory_bytes, "activations"));
   bind_memory(g);
