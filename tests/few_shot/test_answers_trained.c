@@ -214,7 +214,7 @@ static void refused(void **state) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     write_format("rows.tsv", "text\tx\ty\tlabel\nwho is\tman\tis\tfirst\n%s\n", rows[i].line);
     expect(1, run, rows[i].why);
-    if (i < 3) expect(1, run, "/rows.tsv)\n"); /* when the data are read, and not later */
+    if (i < 3) expect(1, run, "/rows.tsv:3: row 1"); /* when the data are read, and not later */
   }
   write_text("rows.tsv", "text\ty\tlabel\nwho is\tis\tfirst\n");
   expect(1, run, "x");

@@ -50,6 +50,54 @@ static void labelled_texts(void **state) {
       "T has 60 texts instead of 600, all that there are\n");
 }
 
+/* Texts of the test set without a label: said, with how many and the first, and answered. */
+static void unlabelled_tests(void **state) {
+  size_t n = 0;
+  take_lines("part.tsv", "test.tsv", 0, 4);
+  FILE *f = fopen(under("part.tsv"), "a");
+  assert_non_null(f);
+  fprintf(f, "who is it\t\n");
+  assert_int_equal(fclose(f), 0);
+  run("classify @/zero.yaml examples.test=@/part.tsv",
+      "part.tsv: 1 of 5 test texts have no label, so nothing is scored; label all of them or leave "
+      "them out (the first: ");
+  if (!strstr(said(), "part.tsv:6: the label (column 'label') is empty")) fail_msg("%s", said());
+  char *text = read_text(under("out/predictions.ensemble.jsonl"), NULL);
+  assert_non_null(strstr(text, "\"target\": \"sports\", \"output\": "));
+  assert_non_null(strstr(text, "{\"input\": \"who is it\", \"target\": null, \"output\": \""));
+  free(text);
+  text = metrics_of("out");
+  assert_non_null(strstr(text, "\"accuracy\": null"));
+  free(text);
+  run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabeled=@/test.tsv",
+      "pool.tsv: no test text has a label, so nothing is scored: ");
+  text = read_text(under("out/predictions.ensemble.jsonl"), NULL);
+  for (const char *at = text; (at = strchr(at, '\n')); at++) n++;
+  assert_int_equal(n, POOL_TEXTS);
+  free(text);
+}
+
+/* What T and the test set have is not in D, which may leave nothing, as is said. */
+static void shared_texts(void **state) {
+  refused(2, "classify @/zero.yaml examples.unlabeled=@/test.tsv classify.calibrate=unlabeled_mean",
+          "test.tsv: 30 of 30 texts are also in T or in the test set and are left out of D\n");
+}
+
+/* Texts that do not fit are told with their place, before a member is made. */
+static void no_room(void **state) {
+  write_format("fixed.yaml",
+               "fields: {a: text}\nlabels: [sports, science, business]\nwords: {sports: sports, "
+               "science: science, business: news}\npatterns: ['{mask} : {a}', '{a*} {mask}']\n");
+  refused(1, "classify @/pet.yaml examples.pattern=@/fixed.yaml examples.max_length=10", ".tsv:");
+  static const char message[] = " leaves no room: the pattern '{mask} : {a}' has ";
+  if (!strstr(said(), message) || !strstr(said(), "and max_length is 10; a field with a star may"))
+    fail_msg("%s", said());
+  assert_false(cz_fs_exists(under("out/members")));
+  run("classify @/zero.yaml classify.patterns=1 examples.pattern=@/fixed.yaml "
+      "examples.max_length=10",
+      "classify: done");
+}
+
 /* The ratio of T's labels adds none of a label that T lacks. */
 static void absent_label(void **state) {
   forget("two");
@@ -156,6 +204,44 @@ static void models(void **state) {
   refused(2, "classify @/pet.yaml init=@/nowhere", "nowhere: No such file or directory");
 }
 
+/* CONFIG.json of the model NAME with another text in place of what stands there. */
+static void change_config(const char *name, const char *was, const char *is) {
+  char path[100];
+  snprintf(path, sizeof path, "%s/config.json", name);
+  char *text = read_text(under(path), NULL), *at = strstr(text, was);
+  if (!at) fail_msg("no %s in %s:\n%s", was, path, text);
+  *at = '\0';
+  write_format(path, "%s%s%s", text, is, at + strlen(was));
+  free(text);
+}
+
+/* Parts of a model's folder that do not belong together, or not to the task. */
+static void parts_of_models(void **state) {
+  make_model("small", "bert", true);
+  change_config("small", "\"vocab_size\": 400", "\"vocab_size\": 4");
+  refused(1, "classify @/pet.yaml init=@/small", "small: the tokenizer has ");
+  assert_non_null(strstr(said(), " ids, but the model's embedding has only 4 rows (vocab_size)\n"));
+  make_model("typeless", "roberta", true); /* with the tokenizer of a model that has two */
+  refused(2, "classify @/pet.yaml init=@/typeless",
+          "p.yaml:6:6: patterns.1: the second segment's tokens are of type 1, and ");
+  assert_non_null(strstr(said(), "typeless has 1 type (type_vocab_size)"));
+  run("classify @/zero.yaml init=@/typeless classify.patterns=0", "classify: done");
+  forget("student");
+  run_into(&(start){0}, "distill @/st.yaml distill.repetitions=1 train.steps=2", "student");
+  write_format("two.yaml", "fields: {a: text}\nlabels: [sports, science]\nwords: {sports: sports, "
+                           "science: science}\npatterns: ['{mask} : {a*}']\n");
+  write_text("two.tsv", "text\tlabel\nthe man\tsports\nthe question\tscience\n");
+  refused(2,
+          "classify @/ft.yaml init=@/student/model examples.pattern=@/two.yaml "
+          "examples.train=@/two.tsv examples.test=@/two.tsv examples.labelled=-1" ONE,
+          "T is empty");
+  refused(2,
+          "classify @/ft.yaml init=@/student/model examples.pattern=@/two.yaml "
+          "examples.train=@/two.tsv examples.test=@/pool.tsv examples.labelled=-1" ONE,
+          "student/model has a classifier of 3 classes, and ");
+  assert_non_null(strstr(said(), "two.yaml has 2 labels; begin with a model that has none"));
+}
+
 static void other_stages(void **state) {
   refused(2, "distill @/st.yaml distill.from=@/nowhere",
           "nowhere is not the folder of a finished classify stage (logits.h5 is missing)");
@@ -196,6 +282,8 @@ static int make_pet(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(labelled_texts),   cmocka_unit_test(absent_label),
+      cmocka_unit_test(unlabelled_tests), cmocka_unit_test(shared_texts),
+      cmocka_unit_test(no_room),          cmocka_unit_test(parts_of_models),
       cmocka_unit_test(unlabelled_texts), cmocka_unit_test(labels_of_file),
       cmocka_unit_test(no_weight),        cmocka_unit_test(settings),
       cmocka_unit_test(models),           cmocka_unit_test(other_stages),

@@ -9,11 +9,12 @@ enum { T = 3, D = 40, TEST = 7, CLASSES = 3 };
 
 static char folder[] = "/tmp/cloze-fuzz-XXXXXX", path[64];
 static uint64_t hashes[D];
+static int32_t classes[T] = {2, 0, 1};
 static const char *const labels[CLASSES] = {"sports", "science", "business"};
 static cz_pattern_file patterns = {.labels = (const char *const *)labels, .n_labels = CLASSES};
 static const cz_examples examples = {.file = &patterns,
                                      .classes = CLASSES,
-                                     .t = {.hashes = hashes, .n = T},
+                                     .t = {.hashes = hashes, .labels = classes, .n = T},
                                      .d = {.hashes = hashes, .n = D},
                                      .test = {.hashes = hashes, .n = TEST}};
 static cz_member_scores stored;

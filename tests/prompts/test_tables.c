@@ -34,6 +34,9 @@ static void expect(cz_table *t, int64_t number, const char *fields, const char *
   OK(cz_table_next(t, &r, &more));
   assert_true(more);
   assert_int_equal(r.number, number);
+  char place[32]; /* the line is the one that messages name */
+  snprintf(place, sizeof place, ":%lld", (long long)r.line);
+  assert_string_equal(strrchr(r.place, ':'), place);
   const char *bar = strchr(fields, '|');
   snprintf(joined, sizeof joined, "%s%s%s", r.fields[0], bar ? "|" : "", bar ? r.fields[1] : "");
   assert_string_equal(joined, fields);
@@ -75,8 +78,9 @@ static void test_tsv(void **state) {
   cz_table *t = open_as("a.TSV", "text\tkind\nsay \"hi\", you\tx\n \t\nb\t\n",
                         layout(text_only, 1, CZ_LABELS_IF_THERE));
   expect(t, 0, "say \"hi\", you", "x");
-  expect(t, 1, "b", NULL);
   assert_null(cz_table_unlabelled(t));
+  expect(t, 1, "b", NULL);
+  assert_string_equal(cz_table_unlabelled(t), under("a.TSV:4: the label (column 'kind') is empty"));
   expect_end(t);
 }
 

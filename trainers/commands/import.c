@@ -68,16 +68,6 @@ static cz_status open_tokenizer(cz_tokenizer **t, const char *from, const char *
   return cz_tokenizer_open(t, path);
 }
 
-/* Ids are rows of the embedding. */
-static cz_status check_ids(const cz_tokenizer *t, const cz_model *m, const char *from) {
-  const int64_t size = cz_tokenizer_get_facts(t)->size, V = m->config.vocab_size;
-  return size <= V ? CZ_OK
-                   : CZ_FAIL(CZ_EINVAL,
-                             "%s: the tokenizer has %lld ids, but the model's embedding has only "
-                             "%lld rows",
-                             from, (long long)size, (long long)V);
-}
-
 static cz_status write_tokenizer(const cz_tokenizer *t, const char *from, const char *to) {
   char path[4096];
   CZ_TRY(cz_model_folder_copy_others(from, to));
@@ -96,7 +86,7 @@ static cz_status write_all(const char *from, const char *to, cz_buf *unwritten) 
   CZ_GO(st, open_tokenizer(&t, from, to), done);
   CZ_GO(st, cz_device_open(&device, device_for(survey.weights)), done);
   CZ_GO(st, cz_hf_open(&m, from, device), done);
-  if (t) CZ_GO(st, check_ids(t, m, from), done);
+  if (t) CZ_GO(st, cz_recipe_ids_fit(t, &m->config, from), done);
   CZ_GO(st, cz_hf_save(m, to), done);
   CZ_GO(st, write_tokenizer(t, from, to), done);
 done:

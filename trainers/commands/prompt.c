@@ -111,6 +111,7 @@ static cz_status add_texts(session *s) {
   if ((size_t)s->r.row >= s->records->n)
     return CZ_FAIL(CZ_EUSAGE, "--row %" PRId64 ": %s has %zu records, numbered from 0", s->r.row,
                    s->r.data, s->records->n);
+  s->texts->path = s->records->path;
   for (size_t i = 0; i < s->records->n; i++)
     CZ_TRY(cz_prompt_texts_add(s->texts, &s->records->items[i]));
   s->shown = (size_t)s->r.row;

@@ -79,6 +79,7 @@ static cz_status open_all(session *s) {
   CZ_TRY(cz_recipe_model_folder(s->folder));
   CZ_TRY(open_model(s));
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->folder));
+  CZ_TRY(cz_recipe_ids_fit(s->tokenizer, &s->model->config, s->folder));
   cz_status st = cz_likelihood_create(&s->likelihood, s->model, s->tokenizer, BATCH_TOKENS);
   if (st != CZ_OK) return CZ_NOTE(st, "%s", s->folder);
   CZ_TRY(cz_line_stream_open(&s->stream, s->text));

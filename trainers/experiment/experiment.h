@@ -191,6 +191,8 @@ CZ_MUST cz_status cz_plan_distinct(size_t *n, const cz_plan *plan, size_t stage)
 CZ_MUST cz_status cz_plan_run_node(cz_plan *plan, const cz_config_node **out, const char *run,
                                    size_t k);
 CZ_MUST cz_status cz_plan_check(const cz_plan *plan, cz_buf *missing, const cz_session *session);
+CZ_MUST cz_status cz_plan_changed_files(cz_buf *changed, cz_plan *p, const cz_plan_stage *s,
+                                        cz_inputs *inputs, const char *folder);
 CZ_MUST cz_status cz_plan_folder(char *out, size_t n, const char *run, const cz_plan_stage *stage);
 
 #endif

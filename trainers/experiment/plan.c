@@ -220,12 +220,25 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
   return check_left_out(p, &p->rows[row], (size_t)(s - p->stages));
 }
 
-/* Adds to *HASH the contents of the files that exist before the run. */
-static cz_status hash_files(uint64_t *hash, cz_plan *p, const cz_plan_stage *s, cz_inputs *inputs) {
+/* Adds to *HASH the contents of the files that exist before the run, and to RECORD their hashes. */
+static cz_status hash_files(uint64_t *hash, json_t *record, cz_plan *p, const cz_plan_stage *s,
+                            cz_inputs *inputs) {
   const cz_config_node *own;
   if (!inputs) return CZ_OK;
   CZ_TRY(cz__plan_own_files(p, &own, s));
-  return cz_inputs_hash(inputs, hash, p->files, s->kind->parts, own);
+  return cz_inputs_hash(inputs, hash, record, s->kind->parts, own);
+}
+
+/** Appends to CHANGED a line for each file that stage S of P reads and that is not any more what
+ * the plan that was recorded in FOLDER was made of. INPUTS: files whose hashes are known. */
+cz_status cz_plan_changed_files(cz_buf *changed, cz_plan *p, const cz_plan_stage *s,
+                                cz_inputs *inputs, const char *folder) {
+  json_t *now = json_object();
+  uint64_t hash = 0;
+  cz_status st = hash_files(&hash, now, p, s, inputs);
+  if (st == CZ_OK) st = cz_inputs_compare(changed, now, folder);
+  json_decref(now);
+  return st;
 }
 
 /** Gives each stage its key: the hash of its configuration, of the keys of the stages that it
@@ -239,7 +252,7 @@ cz_status cz__plan_make_keys(cz_plan *p, cz_inputs *inputs) {
     CZ_TRY(cz_config_hash(&hash, s->node));
     for (size_t i = 0; i < s->n_from; i++)
       hash = cz_hash64(cz_plan_from(p, k, i)->key, CZ_KEY_TEXT_BYTES - 1, hash);
-    CZ_TRY(hash_files(&hash, p, s, inputs));
+    CZ_TRY(hash_files(&hash, p->files, p, s, inputs));
     snprintf(s->key, sizeof s->key, "%016" PRIx64, hash);
   }
   return cz_plan_index(p);

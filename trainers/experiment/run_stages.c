@@ -39,6 +39,21 @@ static cz_status begin(cz_session *s, const cz_run_request *r, const cz_plan *p,
   return cz_comm_agree(s->comm, st);
 }
 
+/* A file that is not what it was when the plan was made is not what earlier stages have read. */
+static cz_status check_files(cz_session *s, const cz_run_request *r, cz_plan *p,
+                             const cz_plan_stage *stage) {
+  cz_buf changed = {0};
+  cz_status st = cz_plan_changed_files(&changed, p, stage, &s->inputs, r->folder);
+  if (st == CZ_OK && changed.len)
+    st =
+        CZ_FAIL(CZ_EINVAL,
+                "%s: this run began with other data:\n%srun the same command again, and the stages "
+                "that read it are made anew",
+                r->folder, changed.data);
+  cz_buf_free(&changed);
+  return st;
+}
+
 /* The number of stage K among those that run, from 1, of *TOTAL. */
 static size_t number_of(size_t *total, const cz_plan *p, size_t k) {
   size_t at = 0;
@@ -59,9 +74,12 @@ static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, s
   char folder[4096];
   CZ_TRY(cz_plan_folder(folder, sizeof folder, r->folder, stage));
   CZ_TRY(cz_plan_run_node(p, &node, r->folder, k));
-  if (!cz_stage_done(stage->kind, folder))
+  cz_status st = CZ_OK;
+  if (!cz_stage_done(stage->kind, folder)) {
     cz_log("[%zu/%zu] seed %lld, %s: %s", at, total, seed, row, stage->name);
-  cz_status st = begin(s, r, p, k, node, folder);
+    st = cz_comm_agree(s->comm, s->comm->rank == 0 ? check_files(s, r, p, stage) : CZ_OK);
+  }
+  if (st == CZ_OK) st = begin(s, r, p, k, node, folder);
   if (st == CZ_OK) st = cz_stage_run(s, node, stage->node, folder);
   return st == CZ_OK ? st : CZ_NOTE(st, "seed %lld, row %s, stage %s", seed, row, stage->name);
 }

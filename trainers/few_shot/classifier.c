@@ -3,6 +3,7 @@
 #include "few_shot/task_file.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
+#include "recipe/recipe.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,11 +22,8 @@ static cz_status open_model(cz_classifier *c, const char *folder, cz_device *dev
 }
 
 static cz_status check_sizes(const cz_classifier *c, const char *folder, int64_t max_length) {
-  const int32_t ids = cz_tokenizer_get_facts(c->tokenizer)->size;
-  const int64_t rows = c->model->config.vocab_size, longest = cz_model_longest(&c->model->config);
-  if (ids > rows)
-    return CZ_FAIL(CZ_EINVAL, "%s: the tokenizer has %d ids, the model %lld rows", folder, (int)ids,
-                   (long long)rows);
+  const int64_t longest = cz_model_longest(&c->model->config);
+  CZ_TRY(cz_recipe_ids_fit(c->tokenizer, &c->model->config, folder));
   if (longest && max_length > longest)
     return CZ_FAIL(CZ_EINVAL,
                    "%s: max_length of cloze_task.json is %lld tokens, the model has %lld positions",

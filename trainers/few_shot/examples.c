@@ -93,7 +93,9 @@ cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char 
   CZ_TRY(cz_arena_alloc(e->arena, &set->records, room, sizeof *set->records));
   CZ_TRY(cz_arena_alloc(e->arena, &set->hashes, room, sizeof *set->hashes));
   CZ_TRY(cz_arena_alloc(e->arena, &set->labels, room, sizeof *set->labels));
-  return cz_prompt_texts_create(&set->texts, e->prompts);
+  CZ_TRY(cz_prompt_texts_create(&set->texts, e->prompts));
+  set->texts->path = path;
+  return CZ_OK;
 }
 
 /* Each pattern has masks for what text I is answered with, and it has an answer for each label. */
@@ -116,9 +118,8 @@ cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uint64_t ha
   set->hashes[set->n] = hash;
   set->labels[set->n++] = label;
   if (label < 0) set->labelled = false;
-  cz_status st = cz_prompt_texts_add(set->texts, record);
-  if (st == CZ_OK) st = check_answers(set->texts, set->texts->n - 1);
-  return st == CZ_OK ? st : CZ_NOTE(st, "%s", set->path);
+  CZ_TRY(cz_prompt_texts_add(set->texts, record));
+  return check_answers(set->texts, set->texts->n - 1);
 }
 
 /* Makes SET of the rows of RECORDS, with their labels unless they are to be forgotten. */
@@ -130,6 +131,19 @@ static cz_status take(cz_text_set *set, cz_examples *e, const cz_records *record
     CZ_TRY(cz_text_set_add(set, record, pool->hashes[rows[i]], labels ? record->label : -1));
   }
   return CZ_OK;
+}
+
+/* Scores are of a test set that has all its labels: says that there will be none, and why. */
+static void say_unlabelled(const cz_examples *e) {
+  const cz_text_set *t = &e->test;
+  size_t n = 0;
+  for (size_t i = 0; i < t->n; i++) n += t->labels[i] < 0;
+  if (n && n < t->n)
+    cz_warn("%s: %zu of %zu test texts have no label, so nothing is scored; label all of them or "
+            "leave them out (the first: %s)",
+            t->path, n, t->n, e->tests->no_label);
+  else if (n)
+    cz_log("%s: no test text has a label, so nothing is scored: %s", t->path, e->tests->no_label);
 }
 
 /* The test set: its rows as they stand, or some of them, spread evenly. A text that stands there
@@ -146,6 +160,7 @@ static cz_status open_test(opening *o) {
   CZ_TRY(cz_arena_alloc(e->arena, &rows, n, sizeof *rows));
   for (size_t i = 0; i < n; i++) rows[i] = (int32_t)(i * pool.n / n);
   CZ_TRY(take(&e->test, e, e->tests, &pool, rows, n, true));
+  say_unlabelled(e);
   o->tested = pool;
   return cz_hash_set_add_all(&e->in_test, pool.hashes, pool.n);
 }
@@ -218,6 +233,9 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
   cz_hash_set_free(&excluded);
   CZ_TRY(st);
   CZ_TRY(take(&e->d, e, records, pool, drawn.rows, drawn.n, false));
+  if (records == e->rest && drawn.elsewhere)
+    cz_warn("%s: %zu of %zu texts are also in T or in the test set and are left out of D",
+            e->d.path, drawn.elsewhere, records->n);
   if (o->keys->unlabelled > 0 && kind == CZ_UNLABELLED_RANDOM &&
       (int64_t)e->d.n < o->keys->unlabelled)
     cz_warn("%s: D has %zu texts instead of %lld, all that there are", e->d.path, e->d.n,

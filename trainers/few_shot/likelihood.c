@@ -60,9 +60,6 @@ static cz_status find_kind(cz_likelihood *l, const cz_model *m) {
                    m->config.family->name);
   if (l->masked && f->mask < 0)
     return CZ_FAIL(CZ_EUSAGE, "the tokenizer has no mask token, which a masked LM is asked with");
-  if (f->size > m->config.vocab_size)
-    return CZ_FAIL(CZ_EINVAL, "the tokenizer has %d ids, the model %lld rows", (int)f->size,
-                   (long long)m->config.vocab_size);
   return CZ_OK;
 }
 

@@ -47,8 +47,8 @@ uint64_t cz_hash_texts(const cz_text_set *set) {
   return set->n ? cz_hash64(set->hashes, set->n * sizeof *set->hashes, 0) : 0;
 }
 
-/** A hash of everything that a score's place depends on: the texts of the three sets in their
- * order, and the labels in theirs. */
+/** A hash of everything that a score and its place depend on: the texts of the three sets in their
+ * order, T's labels, and the names of all in theirs. */
 uint64_t cz_examples_hash(const cz_examples *e) {
   const cz_text_set *const sets[] = {&e->t, &e->d, &e->test};
   uint64_t hash = (uint64_t)e->classes;
@@ -58,6 +58,7 @@ uint64_t cz_examples_hash(const cz_examples *e) {
     const uint64_t of_set = cz_hash_texts(sets[i]);
     hash = cz_hash64(&of_set, sizeof of_set, hash);
   }
+  for (size_t i = 0; i < e->t.n; i++) hash = cz_hash64(&e->t.labels[i], sizeof *e->t.labels, hash);
   return hash;
 }
 

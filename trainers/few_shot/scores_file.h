@@ -1,8 +1,9 @@
 /* What is kept of a member (member.h), in one file that is there whole or not at all.
  *
  *   logits.h5   labelled, unlabelled, test   scores [n, C] float32, under checksums
- *               data                         hash of the texts and of the labels' order, so that
- *                                            scores of other texts are never taken for these
+ *               data                         hash of the texts, of T's labels and of the labels'
+ *                                            order, so that scores of other texts are never taken
+ *                                            for these
  *               before_training, held_out_before, held_out_after
  *               steps, trained_tokens, scored_tokens: what it took, whoever computed it */
 #ifndef CZ_FEW_SHOT_SCORES_FILE_H

@@ -71,15 +71,16 @@ static bool has_second(const filling *f) {
 
 static cz_status refuse_length(const filling *f, size_t fixed) {
   size_t fields = 0;
+  char place[512];
   for (size_t i = 0; i < f->prompt->pattern->n; i++) {
     const cz_prompt_piece *p = &f->prompt->pieces[i];
     if (p->kind == CZ_PIECE_SOURCE && !p->shortenable) fields += f->sources[p->source].n;
   }
   return CZ_FAIL(CZ_EINVAL,
-                 "row %lld leaves no room: the pattern '%s' has %zu tokens with it that may not be "
-                 "cut, %zu of its fields, and max_length is %zu",
-                 (long long)f->texts->rows[f->record], f->prompt->pattern->text, fixed, fields,
-                 f->prompts->max_length);
+                 "%s leaves no room: the pattern '%s' has %zu tokens with it that may not be cut, "
+                 "%zu of its fields, and max_length is %zu; a field with a star may be cut",
+                 cz__prompt_place_text(place, f->texts->path, &f->texts->places[f->record]),
+                 f->prompt->pattern->text, fixed, fields, f->prompts->max_length);
 }
 
 /* How many tokens each segment loses when EXCESS go one at a time, always from the segment that

@@ -10,18 +10,19 @@ static cz_status take_choice(int32_t *row, const cz_prompt *prompt, const cz_pro
   const cz_pattern_file *file = texts->prompts->file;
   const cz_prompt_text *answer = &texts->items[i * file->n_sources + file->choices[c]];
   const char *label = file->labels[c];
-  const long long number = texts->rows[i];
+  char place[512];
+  cz__prompt_place_text(place, texts->path, &texts->places[i]);
   if (answer->empty || !answer->n)
     return CZ_FAIL(CZ_EINVAL,
-                   "row %lld has no answer for the label '%s'; each record must have one for each "
+                   "%s has no answer for the label '%s'; each record must have one for each "
                    "label, as `choices` says",
-                   number, label);
+                   place, label);
   if (answer->n > (size_t)prompt->pattern->masks)
-    return CZ_FAIL(
-        CZ_EINVAL,
-        "row %lld: the answer of the label '%s' has %zu tokens, and the pattern '%s' has "
-        "masks for %d; write {mask:%zu}",
-        number, label, answer->n, prompt->pattern->text, prompt->pattern->masks, answer->n);
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: the answer of the label '%s' has %zu tokens, and the pattern '%s' has "
+                   "masks for %d; write {mask:%zu}",
+                   place, label, answer->n, prompt->pattern->text, prompt->pattern->masks,
+                   answer->n);
   memcpy(row, texts->ids + answer->begin, answer->n * sizeof *row);
   return CZ_OK;
 }
@@ -29,12 +30,14 @@ static cz_status take_choice(int32_t *row, const cz_prompt *prompt, const cz_pro
 static cz_status check_different(const int32_t *out, size_t masks, const cz_prompt_texts *texts,
                                  size_t i, size_t c) {
   const char *const *labels = texts->prompts->file->labels;
+  char place[512];
   for (size_t other = 0; other < c; other++)
     if (!memcmp(out + other * masks, out + c * masks, masks * sizeof *out))
       return CZ_FAIL(CZ_EINVAL,
-                     "row %lld: the answers of the labels '%s' and '%s' are the same tokens, so "
+                     "%s: the answers of the labels '%s' and '%s' are the same tokens, so "
                      "neither can be right",
-                     (long long)texts->rows[i], labels[other], labels[c]);
+                     cz__prompt_place_text(place, texts->path, &texts->places[i]), labels[other],
+                     labels[c]);
   return CZ_OK;
 }
 

@@ -57,20 +57,27 @@ typedef struct cz_prompt_text {
   bool empty;         /* there is no text, not even a blank */
 } cz_prompt_text;
 
+/* Where a record stands in its file, for messages. */
+typedef struct cz_prompt_place {
+  int64_t row, line; /* as in cz_record */
+} cz_prompt_place;
+
 typedef struct cz_prompt_texts {
   const cz_prompts *prompts;
+  const char *path; /* of the records' file, for messages; borrowed, null: not known */
   cz_tokenizer_scratch *scratch;
   cz_encoding encoding;
   cz_buf text;
   int32_t *ids;
   size_t n_ids, ids_cap;
-  cz_prompt_text *items; /* [n, sources of the file] */
-  int64_t *rows;         /* [n] of the records */
-  size_t n, cap, rows_cap;
+  cz_prompt_text *items;   /* [n, sources of the file] */
+  cz_prompt_place *places; /* [n] */
+  size_t n, cap, places_cap;
 } cz_prompt_texts;
 
 CZ_MUST cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prompts);
 CZ_MUST cz_status cz_prompt_texts_add(cz_prompt_texts *texts, const cz_record *record);
+const char *cz__prompt_place_text(char out[512], const char *path, const cz_prompt_place *place);
 void cz_prompt_texts_clear(cz_prompt_texts *texts);
 void cz_prompt_texts_destroy(cz_prompt_texts **texts);
 

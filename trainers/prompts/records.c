@@ -25,7 +25,7 @@ static cz_status class_of(int32_t *label, const cz_pattern_file *file, const cha
 /** ROW, of a table with FILE's columns, as a record that borrows its texts. CZ_EINVAL with its
  * place for a label that FILE does not declare. */
 cz_status cz_record_of(cz_record *record, const cz_pattern_file *file, const cz_table_record *row) {
-  *record = (cz_record){.fields = row->fields, .label = -1, .row = row->number};
+  *record = (cz_record){.fields = row->fields, .label = -1, .row = row->number, .line = row->line};
   return row->label ? class_of(&record->label, file, row->label, row->place) : CZ_OK;
 }
 

@@ -221,6 +221,18 @@ cz_status cz_recipe_model_folder(const char *folder) {
       inside ? "; did you mean " : "", inside ? folder : "", inside ? "/model?" : "");
 }
 
+/** Refuses, with CZ_EINVAL, a model of CONFIG that has no row for some id of the tokenizer T, both
+ * of FOLDER: the two do not belong together. */
+cz_status cz_recipe_ids_fit(const cz_tokenizer *t, const cz_model_config *config,
+                            const char *folder) {
+  const int64_t size = cz_tokenizer_get_facts(t)->size;
+  if (size <= config->vocab_size) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL,
+                 "%s: the tokenizer has %lld ids, but the model's embedding has only %lld rows "
+                 "(vocab_size)",
+                 folder, (long long)size, (long long)config->vocab_size);
+}
+
 /* Ids mean what the tokenizer that the model was trained with says. A folder without
  * tokenizer.json can't be checked. */
 static cz_status check_tokenizer(const cz_recipe *recipe) {

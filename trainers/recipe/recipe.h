@@ -67,5 +67,7 @@ CZ_MUST cz_status cz_model_keys_config(cz_model_config *config, const cz_model_k
 CZ_MUST cz_status cz_recipe_same_model(const cz_model_config *there, const cz_model_config *wanted,
                                        const char *where);
 CZ_MUST cz_status cz_recipe_model_folder(const char *folder);
+CZ_MUST cz_status cz_recipe_ids_fit(const cz_tokenizer *t, const cz_model_config *config,
+                                    const char *folder);
 
 #endif

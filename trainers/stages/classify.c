@@ -19,10 +19,10 @@
 
 extern const cz_stage_kind cz_stage_row_classify;
 
-/* A stage that trains wants texts to train on: T's, or what the generation before labels. */
-static cz_status has_texts(const cz__classifying *c, const cz_recipe *recipe) {
-  if (!(cz__classify_trains(c) || cz__classify_encodes(c)) || c->f.examples->t.n || *c->keys.from)
-    return CZ_OK;
+/* A stage that trains wants texts to train on: T's, where it is not EMPTY, or what the generation
+ * before labels. */
+static cz_status has_texts(const cz__classifying *c, const cz_recipe *recipe, bool empty) {
+  if (!(cz__classify_trains(c) || cz__classify_encodes(c)) || !empty || *c->keys.from) return CZ_OK;
   return cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
                          "T is empty, and strategy %s trains on it; strategy tuning_free wants no "
                          "labelled text, and with `from` a generation of iPET trains on what that "
@@ -221,11 +221,12 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_status st;
   CZ_GO(st, cz__classify_bind(&c, recipe, out->config_hash), done);
   CZ_GO(st, cz_few_shot_open(&c.f, recipe, s), done);
-  CZ_GO(st, has_texts(&c, recipe), done);
+  CZ_GO(st, has_texts(&c, recipe, !c.f.examples->t.n), done);
   CZ_GO(st, can_keep(&c, recipe), done);
   CZ_GO(st, draw_demonstrations(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
+  CZ_GO(st, cz_few_shot_fit(&c.f, c.plans, c.n), done);
   say_sizes(&c);
   CZ_GO(st,
         cz__classify_encodes(&c) ? encode(&c, s, out->folder) : make_members(&c, s, out->folder),
@@ -263,6 +264,8 @@ static cz_status check_patterns(const cz__classifying *c, const cz_recipe *recip
 static cz_status check(cz_check *check, const cz_recipe *recipe) {
   cz__classifying c = {0};
   CZ_TRY(cz__classify_bind(&c, recipe, 0));
+  const cz_examples_keys *k = &c.f.keys;
+  CZ_TRY(has_texts(&c, recipe, (!*k->train || !k->labelled) && !k->chosen));
   const cz_member_shape shape = {.classifier = !cz__classify_prompts(&c),
                                  .temperature = 1,
                                  .lm = c.keys.lm,

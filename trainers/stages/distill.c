@@ -104,6 +104,12 @@ done:
   return st;
 }
 
+static cz_status has_texts(const cz_recipe *recipe, bool empty) {
+  return empty ? cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
+                                 "D is empty: a student learns from unlabelled texts alone")
+               : CZ_OK;
+}
+
 /* What the teachers say of D. */
 static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_distill_section.name),
@@ -112,9 +118,7 @@ static cz_status read_targets(distilling *d, const cz_recipe *recipe) {
   const cz_examples *e = d->f.examples;
   const size_t n = e->d.n * (size_t)e->classes;
   double *scores = NULL;
-  if (!e->d.n)
-    return cz_config_error(cz_config_get(recipe->node, cz_examples_section.name),
-                           "D is empty: a student learns from unlabelled texts alone");
+  CZ_TRY(has_texts(recipe, !e->d.n));
   CZ_TRY(cz_fs_join(path, sizeof path, d->keys.from, CZ_SCORES_FILE));
   if (!cz_fs_exists(path))
     return cz_config_error(from,
@@ -186,6 +190,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, cz_few_shot_open(&d.f, recipe, s), done);
   CZ_GO(st, read_targets(&d, recipe), done);
   CZ_GO(st, make_plans(&d, out->folder), done);
+  CZ_GO(st, cz_few_shot_fit(&d.f, d.plans, 1), done);
   cz_log("distill: D %zu texts, test %zu; %d labels", d.f.examples->d.n, d.f.examples->test.n,
          (int)d.f.examples->classes);
   CZ_GO(st, compute(&d, s, out->folder), done);
@@ -201,6 +206,8 @@ done:
 static cz_status check(cz_check *check, const cz_recipe *recipe) {
   distilling d = {0};
   CZ_TRY(bind(&d, recipe, 0));
+  const cz_examples_keys *k = &d.f.keys;
+  CZ_TRY(has_texts(recipe, !k->unlabelled || (!*k->unlabeled && !*k->train)));
   const cz_member_shape shape = {.classifier = true,
                                  .soft = true,
                                  .temperature = d.keys.temperature,

@@ -60,7 +60,8 @@ static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   return st;
 }
 
-/* The answers P [n, C] as those of a task: scored beside the simple programs, written down. */
+/* The answers P [n, C] as those of a task: scored beside the simple programs, where every text has
+ * a label, and written down. */
 static cz_status score(json_t *metrics, const char *name, const char *folder, const cz_examples *e,
                        const double *p) {
   cz_task_set *train = NULL, *test = NULL;
@@ -75,7 +76,12 @@ static cz_status score(json_t *metrics, const char *name, const char *folder, co
     outputs[i] = e->file->labels[cz_scores_label(p + i * (size_t)e->classes, e->classes)];
   const cz_scored scored = {
       .label = name, .train = train, .set = test, .outputs = outputs, .cut = cut};
-  st = cz_scoring_write(metrics, folder, &scored);
+  if (e->test.labelled) {
+    st = cz_scoring_write(metrics, folder, &scored);
+  } else {
+    CZ_GO(st, cz_scoring_write_unscored(folder, &scored), done);
+    st = cz_json_set(metrics, name, json_object());
+  }
 done:
   free(outputs);
   free(cut);
@@ -90,11 +96,7 @@ static cz_status judge(cz_stage_output *out, const char *name, const cz_examples
   double *p;
   CZ_TRY(cz_alloc(&p, e->test.n * (size_t)e->classes, sizeof *p));
   cz_scores_softmax(p, mean, e->test.n, e->classes, 1);
-  cz_status st = CZ_OK;
-  if (e->test.labelled)
-    st = score(out->metrics, name, out->folder, e, p);
-  else
-    st = cz_json_set(out->metrics, name, json_object());
+  cz_status st = score(out->metrics, name, out->folder, e, p);
   if (st == CZ_OK) st = cz_summary_judged(json_object_get(out->metrics, name), e, &e->test, p);
   free(p);
   return st;

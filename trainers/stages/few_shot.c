@@ -96,6 +96,7 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, f->init, "config.json"));
   CZ_TRY(cz_hf_config_read(&c, path));
+  f->config = c;
   if (c.family->positions == CZ_POSITIONS_LEARNED && f->keys.max_length > cz_model_longest(&c))
     return cz_config_error(key ? key : node,
                            "%s%lld tokens are more than the %lld positions that %s has",
@@ -112,6 +113,7 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
 /* Tokenizer of the pretrained folder, and T, D and test set as drawn. */
 static cz_status open_examples(cz_few_shot *f, const cz_recipe *recipe) {
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
+  CZ_TRY(cz_recipe_ids_fit(f->tokenizer, &f->config, f->init));
   return cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed);
 }
 

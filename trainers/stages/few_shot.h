@@ -10,11 +10,12 @@
 
 typedef struct cz_few_shot {
   cz_examples_keys keys;
-  cz_loop_job job;  /* of a stage that trains; else its seed and hash alone */
-  const char *init; /* folder of the pretrained model; borrowed */
-  cz_head head;     /* that answers: label words want masked LM */
-  bool by_causal;   /* a causal LM may answer as well */
-  bool causal;      /* and it does: told when the model's config.json is read */
+  cz_loop_job job;        /* of a stage that trains; else its seed and hash alone */
+  const char *init;       /* folder of the pretrained model; borrowed */
+  cz_head head;           /* that answers: label words want masked LM */
+  bool by_causal;         /* a causal LM may answer as well */
+  bool causal;            /* and it does: told when the model's config.json is read */
+  cz_model_config config; /* of that folder */
   cz_tokenizer *tokenizer;
   cz_examples *examples;
   cz_comm *alone; /* the process by itself: ranks compute members of their own */
@@ -25,6 +26,7 @@ CZ_MUST cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, cons
 CZ_MUST cz_status cz_few_shot_follow(cz_few_shot *f, const cz_recipe *recipe, cz_fidelity fidelity);
 bool cz_few_shot_asks_causal(const cz_few_shot *f, const cz_family *family);
 CZ_MUST cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s);
+CZ_MUST cz_status cz_few_shot_fit(const cz_few_shot *f, const cz_member_plan *plans, size_t n);
 /* TRAINED: of members that are, null where none is; its classes and words need not be known. */
 CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
                                     const cz_member_shape *trained);

@@ -106,16 +106,29 @@ static cz_status add_prediction(cz_buf *out, const scoring *s, size_t i) {
   return cz_buf_addf(out, "}, \"cut\": %s}\n", s->task->cut[i] ? "true" : "false");
 }
 
+/* One line of a record that is not scored: its answer, where there is one, is looked at alone. */
+static cz_status add_unscored(cz_buf *out, const scoring *s, size_t i) {
+  const cz_task_record *record = &s->task->set->records[i];
+  CZ_TRY(cz_buf_addf(out, "{\"input\": "));
+  CZ_TRY(cz_jsonl_quote(out, record->inputs));
+  CZ_TRY(cz_buf_addf(out, ", \"target\": "));
+  CZ_TRY(record->unknown ? cz_buf_addf(out, "null") : cz_jsonl_quote(out, record->targets));
+  CZ_TRY(cz_buf_addf(out, ", \"output\": "));
+  CZ_TRY(cz_jsonl_quote(out, s->task->outputs[i]));
+  return cz_buf_addf(out, "}\n");
+}
+
 /* Every output beside its input and answer, so that a score can be looked into, and so
- * that a report knows how far other examples would move it. */
-static cz_status write_predictions(const scoring *s, const char *folder) {
+ * that a report knows how far other examples would move it; a line a record, by ADD. */
+static cz_status write_predictions(const scoring *s, const char *folder,
+                                   cz_status (*add)(cz_buf *out, const scoring *s, size_t i)) {
   char path[4096];
   cz_buf text = {0};
   cz_status st = CZ_OK;
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "predictions."));
   size_t used = strlen(path);
   snprintf(path + used, sizeof path - used, "%s.jsonl", s->task->label);
-  for (size_t i = 0; i < s->task->set->n && st == CZ_OK; i++) st = add_prediction(&text, s, i);
+  for (size_t i = 0; i < s->task->set->n && st == CZ_OK; i++) st = add(&text, s, i);
   if (st == CZ_OK) st = cz_fs_write_atomic(path, text.data, text.len);
   cz_buf_free(&text);
   return st;
@@ -189,10 +202,16 @@ cz_status cz_scoring_write(json_t *metrics, const char *folder, const cz_scored 
   cz_status st;
   CZ_TRY(cz_arena_create(&s.arena, "scoring"));
   CZ_GO(st, collect(&s), done);
-  CZ_GO(st, write_predictions(&s, folder), done);
+  CZ_GO(st, write_predictions(&s, folder, add_prediction), done);
   CZ_GO(st, put_task(metrics, &s), done);
   st = log_scores(&s);
 done:
   cz_arena_destroy(&s.arena);
   return st;
+}
+
+/** Writes predictions.TASK.jsonl of a task whose records have not all an answer, and are not
+ * scored: {"input", "target", "output"}, the target null where it is not known. */
+cz_status cz_scoring_write_unscored(const char *folder, const cz_scored *task) {
+  return write_predictions(&(scoring){.task = task}, folder, add_unscored);
 }

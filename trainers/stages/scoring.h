@@ -17,5 +17,6 @@ typedef struct cz_scored {
 } cz_scored;
 
 CZ_MUST cz_status cz_scoring_write(json_t *metrics, const char *folder, const cz_scored *task);
+CZ_MUST cz_status cz_scoring_write_unscored(const char *folder, const cz_scored *task);
 
 #endif

@@ -19,7 +19,8 @@ struct cz_table {
   cz_table_layout layout;
   table_kind kind;
   cz_line_stream stream;
-  cz_lines at; /* path and number of the line last read, for places; no text */
+  cz_lines at;  /* path and number of the line last read, for places; no text */
+  int64_t line; /* where the record last read began */
   cz_field_place place;
   cz_csv_rows rows;
   size_t *columns, label, width; /* of CSV and TSV, from 0 */
@@ -51,6 +52,7 @@ static cz_status next_line(cz_table *t, char **line, bool *more) {
     CZ_TRY(st);
   } while (*more && t->kind != CSV && cz_line_is_blank(*line, n));
   t->place = cz_lines_place(&t->at, 0);
+  t->line = (int64_t)t->at.number;
   return CZ_OK;
 }
 
@@ -65,6 +67,7 @@ static cz_status next_fields(cz_table *t, cz_fields *f, bool *more) {
   }
   const cz_lines began = {.path = t->at.path, .number = t->rows.row_line};
   t->place = cz_lines_place(&began, 0);
+  t->line = (int64_t)began.number;
   return CZ_OK;
 }
 
@@ -182,10 +185,19 @@ fail:
   return st;
 }
 
+/* ST is why a record has no label: the caller's to know where none is needed. */
+static cz_status may_lack_label(cz_table *t, cz_status st) {
+  if (t->layout.labels == CZ_LABELS_NEEDED) return st;
+  CZ_TRY(note_unlabelled(t, cz_error_message()));
+  cz_error_clear();
+  return CZ_OK;
+}
+
 static cz_status take_label(cz_table *t, cz_table_record *record, const char *text) {
   record->label = *text ? text : NULL;
-  if (*text || t->layout.labels != CZ_LABELS_NEEDED) return CZ_OK;
-  return CZ_FAIL(CZ_EINVAL, "%s: the label (column '%s') is empty", t->place.text, t->layout.label);
+  if (*text) return CZ_OK;
+  return may_lack_label(t, CZ_FAIL(CZ_EINVAL, "%s: the label (column '%s') is empty", t->place.text,
+                                   t->layout.label));
 }
 
 /* Whether the record is the line that names the columns, in a file that was said to have none. */
@@ -245,11 +257,7 @@ static cz_status member_label(cz_table *t, cz_table_record *record) {
                               t->place.text));
     return take_label(t, record, t->label_text);
   }
-  cz_status st = refuse_member(t, t->layout.label);
-  if (t->layout.labels == CZ_LABELS_NEEDED) return st;
-  CZ_TRY(note_unlabelled(t, cz_error_message()));
-  cz_error_clear();
-  return CZ_OK;
+  return may_lack_label(t, refuse_member(t, t->layout.label));
 }
 
 static cz_status next_object(cz_table *t, cz_table_record *record, bool *more) {
@@ -283,6 +291,7 @@ cz_status cz_table_next(cz_table *t, cz_table_record *record, bool *more) {
   cz_status st = t->kind == JSONL ? next_object(t, record, more) : next_row(t, record, more);
   if (st == CZ_OK && !*more) return CZ_OK;
   t->number++;
+  record->line = t->line;
   *more = true;
   CZ_TRY(st);
   return refuse_empty(t);

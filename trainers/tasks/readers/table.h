@@ -53,6 +53,7 @@ typedef struct cz_table_record {
   const char *const *fields; /* [n_columns], in the layout's order; some, but not all, may be "" */
   const char *label;         /* null: none */
   int64_t number;            /* from 0, in the file's order; bad ones count */
+  int64_t line;              /* from 1, where it begins */
   const char *place;         /* FILE:LINE */
 } cz_table_record;
 
