@@ -70,6 +70,9 @@ for p, said in m["student"]["abstain"].items():
 print("pet_twenty: %d steps, %d tokens trained on, %d scored" % (steps, tokens, scored))
 END
 
+grep -q "surest 80 % of them: [0-9.]*, with --abstain 0\.[0-9]*$" with/student/README.md ||
+  fail "the student does not say what abstaining brings: $(cat with/student/README.md)"
+
 # The same files without their first line.
 for name in own_task own_task.test; do tail -n +2 "$name.csv" > "$name.bare.csv"; done
 tail -n +2 unlabelled.tsv | sed 's/$/\t/' > unlabelled.bare.tsv # all columns, none of the labels

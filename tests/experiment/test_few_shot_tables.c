@@ -512,15 +512,23 @@ static void test_encoder(void **state) {
     OK(cz_report_text(&out[0], &r, false));
     OK(cz_report_html(&out[1], &r, folder()));
     assert_says(&out[0], "one at 1 texts: a frozen sentence encoder with logistic regression (row "
-                         "vectors, 13.00) is above PET (11.00), ahead by 2.00 ± 8.96, within the "
+                         "vectors, 13.00) is above PET (11.00) by 2.00 ± 8.96, within the "
                          "noise after Holm over 3: neither is shown to be better.\n");
     assert_says(&out[0], "one at 10 texts: a frozen sentence encoder with logistic regression (row "
-                         "vectors, 16.00) is above PET (14.00), ahead by 2.00 ± 2.15, within the "
+                         "vectors, 16.00) is above PET (14.00) by 2.00 ± 2.15, within the "
                          "noise after Holm over 3: neither is shown to be better.\n");
     assert_says(&out[0], "one at 50 texts: a frozen sentence encoder with logistic regression (row "
-                         "vectors, 31.17) beats PET (14.00), ahead by 17.17 ± 3.13, beyond the "
+                         "vectors, 31.17) beats PET (14.00) by 17.17 ± 3.13, beyond the "
                          "noise after Holm over 3.\n");
-    assert_says(&out[1], "beats PET (14.00), ahead by 17.17");
+    assert_says(&out[1], "beats PET (14.00) by 17.17");
+    cz_results_close(&r);
+    snprintf(text, sizeof text, "%s%s", encoder, pairs[turned]);
+    memcpy(strstr(text, "[1, 2, 3]"), "[1]      ", 9); /* one seed: no interval and no verdict */
+    write_few_shot_run(text);
+    OK(cz_results_open(&r, folder()));
+    out[0].len = 0;
+    OK(cz_report_text(&out[0], &r, false));
+    assert_says(&out[0], "vectors, 11.00) is above PET (10.00) by 1.00, one seed, no interval.\n");
     cz_buf_free(&out[0]);
     cz_buf_free(&out[1]);
     cz_results_close(&r);

@@ -22,12 +22,26 @@ static cz_status add_share(cz_buf *out, const char *name, const json_t *value, s
                      1.96 * sqrt(p * (1 - p) / (double)n), n);
 }
 
+/* Who answers only where the student is sure: what is right then, and below which probability he
+ * says nothing (`cloze predict --abstain`). */
+static cz_status add_coverage(cz_buf *out, const json_t *scores) {
+  static const char *const percents[] = {"90", "80", "50"};
+  for (size_t i = 0; i < sizeof percents / sizeof *percents; i++) {
+    const json_t *right = json_object_get(json_object_get(scores, "coverage"), percents[i]),
+                 *from = json_object_get(json_object_get(scores, "abstain_for"), percents[i]);
+    CZ_TRY(cz_buf_addf(out, "- accuracy on the surest %s %% of them: %.4f, with --abstain %.6f\n",
+                       percents[i], json_number_value(right), json_number_value(from)));
+  }
+  return CZ_OK;
+}
+
 static cz_status add_scores(cz_buf *out, const cz_examples *e, const json_t *scores) {
   if (!e->test.labelled) return cz_buf_addf(out, "The test texts had no labels.\n");
   CZ_TRY(add_share(out, "accuracy", json_object_get(scores, "accuracy"), e->test.n));
   const double f1 = json_number_value(json_object_get(scores, "macro_f1")),
                ece = json_number_value(json_object_get(scores, "ece"));
-  return cz_buf_addf(out, "- macro F1: %.4f\n- expected calibration error: %.4f\n", f1, ece);
+  CZ_TRY(cz_buf_addf(out, "- macro F1: %.4f\n- expected calibration error: %.4f\n", f1, ece));
+  return add_coverage(out, scores);
 }
 
 static cz_status add_patterns(cz_buf *out, const cz_pattern_file *file) {

@@ -86,8 +86,7 @@ static cz_status add_phrase(cz_buf *out, const cz_comparison *t, size_t column, 
   const cz_pair_cell *c = cz_contrasts_at(t, column, i);
   const cz_interval *d = &c->difference;
   const char *const *rows = p->contrasts[pair->contrast].rows;
-  if (first)
-    CZ_TRY(cz_buf_addf(out, "%s is %s %s", rows[0], side_of(d->mean), rows[1]));
+  if (first) CZ_TRY(cz_buf_addf(out, "%s is %s %s", rows[0], side_of(d->mean), rows[1]));
   CZ_TRY(add_point(out, p, pair, first));
   if (!first) CZ_TRY(cz_buf_addf(out, " %s", d->mean ? side_of(d->mean) : "level"));
   if (d->mean) CZ_TRY(cz_buf_addf(out, " by %s", cz_number_of(fabs(d->mean), 2).text));
@@ -132,9 +131,14 @@ static bool is_encoder(const cz_plan *p, size_t row) {
   return found;
 }
 
-/* "accuracy at 10 labelled: a frozen sentence encoder with logistic regression (row
- * sentence_encoder, 45.20) beats PET (33.10) by 12.10 ± 3.00, beyond the noise after Holm over 6."
- */
+/* How a row stands to another that it leads by so much; a verdict where that is SHOWN. */
+static const char *stands(double lead, bool shown) {
+  if (shown) return lead > 0 ? "beats" : "is beaten by";
+  return lead > 0 ? "is above" : lead < 0 ? "is below" : "is level with";
+}
+
+/* "accuracy at 10 labelled: a frozen sentence encoder with logistic regression (row vectors, 45.20)
+ * beats PET (33.10) by 12.10 ± 3.00, beyond the noise after Holm over 6." */
 static cz_status encoder_words(cz_buf *out, const cz_comparison *t, size_t column, size_t i,
                                bool turned) {
   const cz_plan *p = &t->results->plan;
@@ -147,16 +151,15 @@ static cz_status encoder_words(cz_buf *out, const cz_comparison *t, size_t colum
   const bool shown = d->n > 1 && c->p <= 0.05;
   CZ_TRY(cz_buf_addf(out, "%s", p->columns[column].name));
   CZ_TRY(add_point(out, p, pair, true));
-  CZ_TRY(cz_buf_addf(
-      out, ": a frozen sentence encoder with logistic regression (row %s, %s) %s %s (%s)",
-      rows[!turned], cz_number_of(cz_compare_at(t, column, encoder)->ours.mean, 2).text,
-      !shown     ? lead > 0 ? "is above" : "is not above"
-      : lead > 0 ? "beats"
-                 : "is beaten by",
-      rows[turned], cz_number_of(cz_compare_at(t, column, other)->ours.mean, 2).text));
-  CZ_TRY(cz_buf_addf(out, ", %s by %s ± %s", lead > 0 ? "ahead" : "behind",
-                     cz_number_of(fabs(lead), 2).text,
-                     cz_number_of(d->n > 1 ? d->half : NAN, 2).text));
+  CZ_TRY(cz_buf_addf(out,
+                     ": a frozen sentence encoder with logistic regression (row %s, %s) %s %s (%s) "
+                     "by %s",
+                     rows[!turned],
+                     cz_number_of(cz_compare_at(t, column, encoder)->ours.mean, 2).text,
+                     stands(lead, shown), rows[turned],
+                     cz_number_of(cz_compare_at(t, column, other)->ours.mean, 2).text,
+                     cz_number_of(fabs(lead), 2).text));
+  if (d->n > 1) CZ_TRY(cz_buf_addf(out, " ± %s", cz_number_of(d->half, 2).text));
   CZ_TRY(cz_buf_addf(out, ", %s", verdict_of(c)));
   if (!isnan(c->p)) CZ_TRY(cz_buf_addf(out, " after Holm over %zu", t->pair_tests[column]));
   return cz_buf_addf(out, "%s.\n", isnan(c->p) || shown ? "" : ": neither is shown to be better");
