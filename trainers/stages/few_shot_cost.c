@@ -361,7 +361,7 @@ static double texts_of_step(double *shards, const cz_batch_plan *b, double label
 void cz_few_shot_cost_train(const cz_few_shot_cost *x, double models, const cz_reading *labelled,
                             const cz_reading *unlabelled, double unlabelled_a_step) {
   const cz_loop_job *job = &x->f->job;
-  double shards;
+  double shards = 0;
   const double steps = models * (double)job->train.steps,
                a = texts_of_step(&shards, &job->batch, labelled->texts, unlabelled_a_step),
                b = unlabelled_a_step * shards / (double)job->batch.shards,
