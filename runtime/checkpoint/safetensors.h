@@ -83,6 +83,7 @@ CZ_MUST cz_status cz_safetensors_read_f64(cz_safetensors *s, double *out, const 
                                           const int64_t *dims, int rank);
 CZ_MUST cz_status cz_safetensors_map(cz_safetensors *s, const void **bytes,
                                      const cz_safetensors_info *t);
+void cz_safetensors_leave(cz_safetensors *s);
 CZ_MUST cz_status cz_safetensors_map_f32(cz_safetensors *s, const void **values, const char *name,
                                          const int64_t *dims, int rank);
 

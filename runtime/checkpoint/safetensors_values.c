@@ -98,6 +98,13 @@ cz_status cz_safetensors_map(cz_safetensors *s, const void **bytes, const cz_saf
   return CZ_OK;
 }
 
+/** Gives back the pages of S that were touched. What was mapped stays where it is and in the page
+ * cache, and is there again when it is touched; until then no process has it among its own. */
+void cz_safetensors_leave(cz_safetensors *s) {
+  for (size_t i = 0; i < s->n_files; i++)
+    if (s->files[i].map) madvise((void *)s->files[i].map, s->files[i].size, MADV_DONTNEED);
+}
+
 /** The float32 values of tensor NAME of shape DIMS[RANK], mapped as by cz_safetensors_map; any
  * alignment, so they are taken out by memcpy. CZ_EINVAL when the tensor is missing, of another
  * shape or type: what has to be converted is read by cz_safetensors_read_f32. */

@@ -311,6 +311,7 @@ fail:
 cz_status cz_hf_weights_load(cz_hf_weights *w, cz_model *m, uint64_t seed) {
   CZ_TRY(check_tensors(m, &w->names, w->folder));
   for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_or_draw(m, &w->names, i, seed, w->folder));
+  cz_safetensors_leave(w->names.file);
   cz_params_values_written(m->params);
   return CZ_OK;
 }

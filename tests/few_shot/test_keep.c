@@ -267,6 +267,32 @@ static void make_pooled(void) {
   cz_model_destroy(&m);
 }
 
+static size_t as_large; /* blocks taken of the device that are as large as WANTED */
+static size_t wanted;
+static cz_status (*take)(cz_device *d, void **out, size_t bytes);
+
+static cz_status counted(cz_device *d, void **out, size_t bytes) {
+  as_large += bytes == wanted;
+  return take(d, out, bytes);
+}
+
+/* A process has the pretrained values once, in the model: members begin from the mapped file. */
+static void held_once(void **state) {
+  const cz_member_plan plan = {.pattern = 0};
+  char folder[700];
+  snprintf(folder, sizeof folder, "%s", under("bert"));
+  cz_members *m = members_of(folder, false);
+  wanted = cz_params_bytes(cz_members_model(m)->params);
+  cz_members_close(&m);
+  take = device->alloc;
+  device->alloc = counted;
+  m = members_of(folder, false);
+  for (int i = 0; i < 2; i++) OK(cz_members_run(m, &plan, under("once")));
+  assert_int_equal(as_large, 1);
+  cz_members_close(&m);
+  device->alloc = take;
+}
+
 /* Whatever the member before has left, the next one begins with the folder's bits, its pooler's
  * among them as in Hugging Face; what the folder lacks is drawn by who the member is. */
 static void begins_anew(void **state) {
@@ -296,9 +322,9 @@ static void begins_anew(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(logits_alone), cmocka_unit_test(all_models),
-                                     cmocka_unit_test(best_model),   cmocka_unit_test(killed),
-                                     cmocka_unit_test(classifiers),  cmocka_unit_test(of_command),
-                                     cmocka_unit_test(refused),      cmocka_unit_test(begins_anew)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(logits_alone), cmocka_unit_test(all_models),  cmocka_unit_test(best_model),
+      cmocka_unit_test(killed),       cmocka_unit_test(classifiers), cmocka_unit_test(of_command),
+      cmocka_unit_test(refused),      cmocka_unit_test(held_once),   cmocka_unit_test(begins_anew)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }

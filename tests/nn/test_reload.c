@@ -70,6 +70,49 @@ static void test_same_bits(void **state) {
     }
 }
 
+/* Bytes of mapped files among this process's memory. */
+static int64_t of_files(void) {
+  char line[256];
+  int64_t kilobytes = -1;
+  FILE *f = fopen("/proc/self/status", "r");
+  assert_non_null(f);
+  while (fgets(line, sizeof line, f))
+    if (!strncmp(line, "RssFile:", 8)) kilobytes = strtoll(line + 8, NULL, 10);
+  fclose(f);
+  assert_true(kilobytes > 0);
+  return kilobytes * 1024;
+}
+
+/* Between two loads the file's pages are the page cache's alone, and come again. */
+static void test_pages_given_back(void **state) {
+  cz_device *device;
+  cz_model_config c;
+  cz_model *m;
+  cz_hf_weights *w;
+  OK(cz_device_open(&device, "cpu"));
+  OK(cz_model_config_named(&c, "bert-nano"));
+  c.vocab_size = 100000;
+  OK(cz_model_create(&m, &c, device));
+  OK(cz_params_init(m->params, 3));
+  OK(cz_hf_save(m, under("large")));
+  void *first = values_of(m);
+  const int64_t bytes = (int64_t)cz_params_bytes(m->params), before = of_files();
+  assert_true(bytes > 8 << 20);
+  OK(cz_hf_weights_open(&w, m, under("large")));
+  for (int again = 0; again < 2; again++) {
+    spoil(m);
+    OK(cz_hf_weights_load(w, m, 7));
+    assert_true(same(m, first));
+    if (of_files() - before > bytes / 4)
+      fail_msg("%lld bytes of files more than before, of %lld", (long long)(of_files() - before),
+               (long long)bytes);
+  }
+  cz_hf_weights_close(&w);
+  cz_model_destroy(&m);
+  cz_device_close(&device);
+  free(first);
+}
+
 /* A head that the folder lacks: the seed decides, the body stays. */
 static void test_drawn_heads(void **state) {
   const cz_hf_options five = {.heads = CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION),
@@ -162,7 +205,8 @@ static void test_not_finite(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_same_bits), cmocka_unit_test(test_drawn_heads),
-      cmocka_unit_test(test_ways_agree), cmocka_unit_test(test_not_finite)};
+      cmocka_unit_test(test_same_bits), cmocka_unit_test(test_pages_given_back),
+      cmocka_unit_test(test_drawn_heads), cmocka_unit_test(test_ways_agree),
+      cmocka_unit_test(test_not_finite)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }
