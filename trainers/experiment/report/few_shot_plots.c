@@ -64,7 +64,7 @@ static cz_status row_coverage(cz_buf *out, const cz_results *r, const cz__lines 
                               size_t last, double *x) {
   static const int percent[COVERAGES] = {50, 80, 90, 100};
   double numbers[CURVES][3][COVERAGES]; /* x, y, band */
-  cz_series series[CURVES];
+  cz_series series[CURVES] = {{0}};
   char title[300], path[32];
   size_t n = 0;
   for (size_t i = first; i < last && n < CURVES; i++) {
