@@ -14,15 +14,19 @@ static int64_t decoder_budget(const cz_batch_plan *plan) {
   return 0;
 }
 
+/** Texts of an example, whose rows make one answer. */
+int64_t cz__batch_texts(const cz_batch_plan *plan) { return plan->texts ? plan->texts : 1; }
+
 /** What a shard of PLAN, whose budgets are set, holds at most. A segment has a target token at
  * least, or with TOKENS a token. */
 cz_shard_room cz_batch_room(const cz_batch_plan *plan) {
   const bool tokens = plan->layout == CZ_LAYOUT_TOKENS;
   const int64_t inputs = plan->input_tokens / plan->shards,
                 targets = plan->target_tokens / plan->shards;
-  return (cz_shard_room){.segments = plan->examples ? plan->examples / plan->shards
-                                     : tokens       ? inputs
-                                                    : targets,
+  return (cz_shard_room){.segments = plan->examples
+                                         ? plan->examples / plan->shards * cz__batch_texts(plan)
+                                     : tokens ? inputs
+                                              : targets,
                          .encoder_tokens = tokens ? 0 : inputs,
                          .decoder_tokens = decoder_budget(plan) / plan->shards};
 }
@@ -128,6 +132,7 @@ static void add_text_to_text(cz_shard *s, const cz_example *e, const cz_batch_pl
   add_span(&s->encoder, s->segments, (int64_t)encoded->len);
   add_row(s, read, &e->targets, plan->loss_on_inputs, plan->start);
   s->prefix[s->segments] = read->len ? (int32_t)read->len + 1 : 0;
+  s->numbers[s->segments++] = e->number;
 }
 
 static void add_labels(cz_shard *s, const cz_ids *labels, int64_t at, int64_t n) {
@@ -140,22 +145,34 @@ static void add_labels(cz_shard *s, const cz_ids *labels, int64_t at, int64_t n)
   }
 }
 
-/* Every row of an example has its class; C: of the plan's distributions, 0 where it has
- * none. */
-static void add_classes(cz_shard *s, const cz_example *e, int64_t at, int64_t C) {
+/* The class of answer A; C: of the plan's distributions, 0 where it has none. */
+static void add_class(cz_shard *s, const cz_example *e, int64_t a, int64_t C) {
   const bool soft = e->soft.len > 0;
+  s->classes[a] = soft || e->klass < 0 ? CZ_NOT_COUNTED : e->klass;
+  if (!C) return;
+  double *row = s->soft + a * C;
+  memset(row, 0, (size_t)C * sizeof *row);
+  if (soft)
+    memcpy(row, e->soft.data, (size_t)C * sizeof *row);
+  else if (e->klass >= 0)
+    row[e->klass] = 1;
+}
+
+/* Every answer of an example has its class: each row, or all rows of several texts together. */
+static void add_classes(cz_shard *s, const cz_example *e, int64_t at, const cz_batch_plan *plan) {
+  const int64_t texts = cz__batch_texts(plan);
   for (size_t i = 0; i < e->rows.len; i++, s->n_class_rows++) {
     const int64_t n = s->n_class_rows;
     s->class_rows[n] = (int32_t)at + e->rows.data[i];
-    s->classes[n] = soft || e->klass < 0 ? CZ_NOT_COUNTED : e->klass;
-    if (!C) continue;
-    double *row = s->soft + n * C;
-    memset(row, 0, (size_t)C * sizeof *row);
-    if (soft)
-      memcpy(row, e->soft.data, (size_t)C * sizeof *row);
-    else if (e->klass >= 0)
-      row[e->klass] = 1;
+    if (n % texts == 0) add_class(s, e, n / texts, plan->soft_classes);
   }
+}
+
+/* Ends a segment of N tokens, of which SEEN are not padding. */
+static void add_segment(cz_shard *s, int64_t n, int64_t seen, int64_t number) {
+  add_span(&s->decoder, s->segments, n);
+  s->prefix[s->segments] = (int32_t)seen;
+  s->numbers[s->segments++] = number;
 }
 
 static void add_tokens(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
@@ -165,9 +182,12 @@ static void add_tokens(cz_shard *s, const cz_example *e, const cz_batch_plan *pl
   memset(s->types + at, 0, (size_t)n * sizeof *s->types);
   if (e->types.len) memcpy(s->types + at, e->types.data, (size_t)n * sizeof *s->types);
   add_labels(s, &e->labels, at, n);
-  add_classes(s, e, at, plan->soft_classes);
-  add_span(d, s->segments, n);
-  s->prefix[s->segments] = (int32_t)(n - e->padding);
+  add_classes(s, e, at, plan);
+  if (!e->ends.len) add_segment(s, n, n - e->padding, e->number);
+  for (size_t i = 0; i < e->ends.len; i++) {
+    const int64_t length = e->ends.data[i] - (i ? e->ends.data[i - 1] : 0);
+    add_segment(s, length, length, e->number);
+  }
 }
 
 static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *plan) {
@@ -175,15 +195,14 @@ static void add_example(cz_shard *s, const cz_example *e, const cz_batch_plan *p
     add_tokens(s, e, plan);
   else
     add_text_to_text(s, e, plan);
-  s->numbers[s->segments++] = e->number;
 }
 
-static void count_example(cz_batch *b, cz_shard *s, const cz_example *e) {
+static void count_example(cz_batch *b, cz_shard *s, const cz_example *e, int64_t texts) {
   b->text_tokens += e->text;
   b->input_sum += (int64_t)e->inputs.len;
   b->target_sum += (int64_t)e->targets.len;
   if (!e->soft.len && e->klass < 0) return;
-  s->n_classes += (int64_t)e->rows.len;
+  s->n_classes += (int64_t)e->rows.len / texts;
   s->n_known += e->rows.len > 0;
 }
 
@@ -199,7 +218,7 @@ void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan,
     if (w->bin[i] / plan->shards != batch) continue;
     cz_shard *s = &b->shards[w->bin[i] % plan->shards];
     add_example(s, &w->examples[i], plan);
-    count_example(b, s, &w->examples[i]);
+    count_example(b, s, &w->examples[i], cz__batch_texts(plan));
   }
   for (int64_t i = 0; i < b->n_shards; i++) {
     const cz_shard *s = &b->shards[i];

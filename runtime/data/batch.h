@@ -45,7 +45,9 @@ typedef struct cz_stack_tokens {
  * With TOKENS the decoder's list holds the ids as they are, no start id, nothing shifted.
  * A segment without labels or rows has no entry in the lists of them, and a shard may have
  * none at all. Where the plan has soft classes every row with a class has its distribution
- * in `soft`, that of a hard class being 1 for it; a row of an unknown class is all zeros. */
+ * in `soft`, that of a hard class being 1 for it; a row of an unknown class is all zeros. Where
+ * the plan's examples have several texts, these are segments one behind the other, whose rows make
+ * one answer, A = n_class_rows / texts of them, in order. */
 typedef struct cz_shard {
   int64_t segments; /* B; 0 when a short last batch has no example left for this shard */
   cz_stack_tokens encoder, decoder;
@@ -62,10 +64,10 @@ typedef struct cz_shard {
   int32_t *types;      /* [decoder.tokens] */
   int32_t *class_rows; /* [n_class_rows] decoder positions that the head of classes reads,
                           ascending */
-  int32_t *classes;    /* [n_class_rows] the class; CZ_NOT_COUNTED: soft, or not known */
-  double *soft;        /* [n_class_rows, C] where the plan has soft classes, else null */
-  int64_t n_class_rows, n_classes, n_known; /* rows of the head of classes; those of a known
-                                               class; texts of these */
+  int32_t *classes;    /* [A] the class; CZ_NOT_COUNTED: soft, or not known */
+  double *soft;        /* [A, C] where the plan has soft classes, else null */
+  int64_t n_class_rows, n_classes, n_known; /* rows of the head of classes; answers of a
+                                               known class; examples of these */
 } cz_shard;
 
 /* A place in a stream, saved in checkpoints as it stands. Zero-initialised is the
@@ -83,7 +85,7 @@ typedef struct cz_batch {
   int64_t n_shards;
   cz_shard *shards;
   int64_t segments, encoder_tokens, decoder_tokens, n_loss_rows; /* of all shards */
-  int64_t n_class_rows, n_classes; /* rows of the head of classes; those of a known class, which
+  int64_t n_class_rows, n_classes; /* rows of the head of classes; answers of a known class, which
                                       its loss is divided by as the other is by n_loss_rows */
   int64_t n_known;                 /* examples that have such rows, one or more each */
   int64_t text_tokens;             /* raw text that the examples were made of */
@@ -115,6 +117,7 @@ typedef struct cz_batch_plan {
   int64_t whole;    /* RESTART: shards that an epoch must fill to make a batch; the others have room
                        for those that the epoch before has left over, which come first. 0: all */
   int64_t soft_classes; /* TOKENS: C of the distributions that examples may have; 0: none */
+  int64_t texts;        /* TOKENS: of each example; 0: one. max_inputs is that of all together */
 } cz_batch_plan;
 
 /* Maxima of one shard, for whom memory is planned. */

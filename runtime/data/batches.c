@@ -114,6 +114,9 @@ cz_status cz_batches_check(const cz_batch_plan *p) {
   if (p->soft_classes < 0 || p->soft_classes > 1 << 20 || (p->soft_classes && targets))
     return CZ_FAIL(CZ_EUSAGE, "batches: soft targets over %" PRId64 " classes, expected %s",
                    p->soft_classes, targets ? "none in this layout" : "0 to 2^20");
+  if (p->texts < 0 || p->texts > 1 << 10 || (p->texts > 1 && targets))
+    return CZ_FAIL(CZ_EUSAGE, "batches: examples of %" PRId64 " texts, expected %s", p->texts,
+                   targets ? "one in this layout" : "0 to 2^10");
   return CZ_OK;
 }
 

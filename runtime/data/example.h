@@ -55,6 +55,8 @@ typedef struct cz_example {
   cz_ids types;    /* token type of each input; empty: all 0 */
   cz_ids labels;   /* token that each input predicts, or CZ_NOT_COUNTED; empty: none */
   cz_ids rows;     /* places in inputs that the head of classes reads, ascending; empty: none */
+  cz_ids ends;     /* where inputs are several texts, none of which sees another, the place behind
+                      each one's last token; they have a row each, and one class. Empty: one text */
   cz_reals soft;   /* probability of each class; empty: none */
   cz_ids answers;  /* [C, M] tokens of what each class says at the rows, behind the last -1; empty:
                       the same in all examples. Sets keep them, batches do not (prepared.h) */
@@ -66,7 +68,7 @@ typedef struct cz_example {
 /* Empties the lists and keeps their memory; `text` is left alone. */
 static inline void cz_example_clear(cz_example *e) {
   e->inputs.len = e->targets.len = e->types.len = e->labels.len = e->rows.len = e->soft.len =
-      e->answers.len = 0;
+      e->answers.len = e->ends.len = 0;
   e->klass = e->number = -1;
   e->padding = 0;
 }
@@ -78,6 +80,7 @@ static inline void cz_example_free(cz_example *e) {
   free(e->types.data);
   free(e->labels.data);
   free(e->rows.data);
+  free(e->ends.data);
   free(e->soft.data);
   free(e->answers.data);
   *e = (cz_example){0};

@@ -43,6 +43,7 @@ cz_status cz_prepared_add(cz_prepared *p, const cz_example *e) {
   CZ_TRY(add_list(&p->labels, &e->labels, n));
   CZ_TRY(add_list(&p->rows, &e->rows, n));
   CZ_TRY(add_list(&p->answers, &e->answers, n));
+  CZ_TRY(add_list(&p->ends, &e->ends, n));
   CZ_TRY(add_soft(p, &e->soft));
   p->classes[n] = e->klass;
   p->texts[n] = e->text;
@@ -70,6 +71,7 @@ void cz_prepared_free(cz_prepared *p) {
   free_lists(&p->labels);
   free_lists(&p->rows);
   free_lists(&p->answers);
+  free_lists(&p->ends);
   free(p->soft.data);
   free(p->classes);
   free(p->texts);

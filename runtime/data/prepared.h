@@ -16,11 +16,11 @@ typedef struct cz_id_lists {
 
 /* Zero-initialised is empty. Free with cz_prepared_free. */
 typedef struct cz_prepared {
-  cz_id_lists inputs, types, labels, rows, answers; /* of each example, as in cz_example */
-  cz_reals soft;                                    /* [count, soft_classes] */
-  int64_t soft_classes;                             /* 0: no example has soft targets */
-  int32_t *classes;                                 /* [count] */
-  int64_t *texts;                                   /* [count] raw tokens */
+  cz_id_lists inputs, types, labels, rows, answers, ends; /* of each example, as in cz_example */
+  cz_reals soft;                                          /* [count, soft_classes] */
+  int64_t soft_classes;                                   /* 0: no example has soft targets */
+  int32_t *classes;                                       /* [count] */
+  int64_t *texts;                                         /* [count] raw tokens */
   size_t count, classes_cap, texts_cap;
 } cz_prepared;
 

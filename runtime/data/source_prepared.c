@@ -126,6 +126,7 @@ static cz_status prepared_get(void *self, cz_example *out, uint32_t epoch, uint6
   CZ_TRY(copy_list(&out->types, &set->types, i));
   CZ_TRY(copy_list(&out->labels, &set->labels, i));
   CZ_TRY(copy_list(&out->rows, &set->rows, i));
+  CZ_TRY(copy_list(&out->ends, &set->ends, i));
   CZ_TRY(copy_soft(&out->soft, set, i));
   out->klass = set->classes[i];
   out->number = i;

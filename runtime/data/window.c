@@ -89,9 +89,34 @@ static cz_status check_aligned(const cz_example *e, const cz_batch_plan *plan) {
   return CZ_OK;
 }
 
+/* Several texts cover the inputs, none is empty, and each has its row, so that answer after answer
+ * has as many. */
+static cz_status check_texts(const cz_example *e, const cz_batch_plan *plan) {
+  const size_t texts = (size_t)cz__batch_texts(plan), n = e->ends.len;
+  if (n != (texts > 1 ? texts : 0) || (n && e->rows.len != n) || (n && e->padding))
+    return CZ_FAIL(CZ_EINVAL,
+                   "%zu texts with %zu rows of the head of classes and %" PRId64
+                   " tokens of padding in batches of examples of %zu texts",
+                   n ? n : 1, e->rows.len, e->padding, texts);
+  for (size_t i = 0; i < n; i++) {
+    const int32_t begin = i ? e->ends.data[i - 1] : 0, end = e->ends.data[i], row = e->rows.data[i];
+    if (end <= begin || row < begin || row >= end || (i + 1 == n && (size_t)end != e->inputs.len))
+      return CZ_FAIL(CZ_EINVAL,
+                     "text %zu of %zu is tokens [%d, %d) of %zu, and its row is token %d", i, n,
+                     begin, end, e->inputs.len, row);
+  }
+  return CZ_OK;
+}
+
 static cz_status limit_aligned(cz_example *e, int64_t cap, const cz_batch_plan *plan) {
   const int64_t n = (int64_t)e->inputs.len;
   CZ_TRY(check_aligned(e, plan));
+  CZ_TRY(check_texts(e, plan));
+  if (e->ends.len && n > cap)
+    return CZ_FAIL(CZ_EINVAL,
+                   "%zu texts of %" PRId64 " tokens together, at most %" PRId64
+                   ": of several none is cut",
+                   e->ends.len, n, cap);
   CZ_TRY(cut_rows(&e->rows, n, cap));
   cut_to(&e->types, cap);
   cut_to(&e->labels, cap);

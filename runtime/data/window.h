@@ -37,6 +37,7 @@ CZ_MUST cz_status cz__window_read(cz__window *w, bool *kept, bool *cut, const cz
 CZ_MUST cz_status cz__window_collect_examples(cz__window *w, const cz_source *source,
                                               const cz_batch_plan *plan);
 
+int64_t cz__batch_texts(const cz_batch_plan *plan);
 CZ_MUST cz_status cz__batch_create(cz_batch *b, const cz_batch_plan *plan);
 void cz__batch_fill(cz_batch *b, const cz__window *w, const cz_batch_plan *plan, int64_t batch);
 void cz__batch_free(cz_batch *b);

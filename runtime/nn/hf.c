@@ -270,7 +270,10 @@ cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *devic
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
   CZ_TRY(cz_hf_config_read(&config, path));
   if (o->heads) config.heads = o->heads;
-  if (o->n_labels) config.n_labels = o->n_labels, config.problem = CZ_PROBLEM_SINGLE_LABEL;
+  if (o->n_labels) { /* one number is no class, and Hugging Face opens no folder that says so */
+    config.n_labels = o->n_labels;
+    config.problem = o->n_labels == 1 ? CZ_PROBLEM_REGRESSION : CZ_PROBLEM_SINGLE_LABEL;
+  }
   CZ_TRY(load(model, &config, folder, device, o->seed));
   cz_status st = o->n_labels ? CZ_OK : cz__hf_labels_read(*model, path);
   if (st != CZ_OK) cz_model_destroy(model);

@@ -20,7 +20,7 @@ typedef enum cz_net_head_kind {
                            segment's answers (net_choices.c) */
 } cz_net_head_kind;
 
-enum { CZ_NET_HEADS = 4 }; /* of one net at most */
+enum { CZ_NET_HEADS = 4, CZ_NET_TOGETHER = 16 }; /* of one net; rows of one answer, at most */
 
 typedef struct cz_net_head_options {
   cz_net_head_kind kind;
@@ -32,6 +32,11 @@ typedef struct cz_net_head_options {
   int64_t classes, words; /* LABEL_WORDS: C, and W words of a class at most; CHOICES: C answers,
                              and M tokens of one, of a segment at most */
   bool own_bias;          /* LABEL_WORDS: a bias [V] of the head's own, cz_net_set_bias */
+  int64_t together;       /* CLASSIFIER: K rows, one behind the other, make one answer: what is
+                             pooled of them is added before the classes are scored (Radford et al.
+                             2018, 3.3, similarity); 0: 1 */
+  bool choice;            /* with `together`: the rows are the classes instead. The classifier has
+                             one number for each, and softmax is over those (multiple choice) */
 } cz_net_head_options;
 
 /* Capacities are maxima of one run (a shard, when training); memory is planned for them,
@@ -66,13 +71,14 @@ typedef struct cz_stack_input {
 
 /* What a head of the options reads; a segment may have no row, or several. */
 typedef struct cz_net_head_feed {
-  const int32_t *rows; /* [n_rows] positions in the flat tokens; CHOICES: masks, ascending, those of
-                          one segment being one question */
+  const int32_t *rows; /* [n_rows] positions in the flat tokens; A K of a head with `together`;
+                          CHOICES: masks, ascending, those of one segment being one question */
   int64_t n_rows;
-  const int32_t *targets; /* [n_rows] tokens or classes; negative: not counted. CHOICES: the number
-                             of the right answer, at each of a question's rows the same */
+  const int32_t *targets; /* [A] tokens or classes; negative: not counted. A is n_rows without
+                             `together`. CHOICES: the number of the right answer, at each of a
+                             question's rows the same */
   const int64_t *numbers; /* CHOICES with several sets of answers: [segments] each one's set */
-  const double *soft;     /* [n_rows, C] in place of targets where the head has soft ones */
+  const double *soft;     /* [A, C] in place of targets where the head has soft ones */
   double denominator;     /* positive, also where there is no row */
 } cz_net_head_feed;
 
@@ -91,6 +97,14 @@ typedef struct cz_feed {
   const cz_net_head_feed *heads; /* [options.n_heads]; then the four before it are not read */
 } cz_feed;
 
+/* What a head with `together` is fed besides; the last three where it chooses. */
+typedef struct cz_net_together {
+  cz_value parts[CZ_NET_TOGETHER];   /* [A] the k-th row of each answer among its rows */
+  cz_value columns[CZ_NET_TOGETHER]; /* [K, 1] 1 at k: where the k-th number stands among K */
+  cz_value unit, first;              /* [K, K]; [1, 1] the classifier's one row */
+  bool fed;                          /* what never changes */
+} cz_net_together;
+
 typedef struct cz_net_choices cz_net_choices; /* what CHOICES has besides */
 
 /* A head in the graph; inputs, then outputs, CZ_ABSENT where it has none. nll [rows] is in nats, 0
@@ -99,10 +113,11 @@ typedef struct cz_net_choices cz_net_choices; /* what CHOICES has besides */
 typedef struct cz_net_head {
   cz_net_head_options options;
   const char *name;
-  int64_t n_rows; /* extent */
+  int64_t n_rows, n_answers; /* extents; one but for `together` */
   int64_t classes;
+  cz_net_together together;
   cz_value rows, places, targets, soft, denominator, words, bias;
-  cz_value loss, nll, logits, scores; /* scores [rows, C], logits [rows, V] */
+  cz_value loss, nll, logits, scores; /* scores [A, C], logits [rows, V] */
   cz_value sentences;                 /* SENTENCE: [segments, D] */
   cz_net_choices *choices;
   bool has_words, has_bias; /* were fed */

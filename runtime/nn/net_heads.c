@@ -40,7 +40,7 @@ static cz_status check_head(const cz_net *n, const cz_net_head_options *o) {
   if (wanted && !(wanted & m->config.heads))
     return CZ_FAIL(CZ_EINVAL, "head %s: this model of family %s was made without it",
                    names[o->kind], m->config.family->name);
-  if (o->kind == CZ_NET_CLASSIFIER && m->config.problem != CZ_PROBLEM_SINGLE_LABEL)
+  if (o->kind == CZ_NET_CLASSIFIER && !o->choice && m->config.problem != CZ_PROBLEM_SINGLE_LABEL)
     return CZ_FAIL(CZ_EINVAL, "head %s: its problem_type is %s, and only %s is computed here",
                    names[o->kind], cz_problem_names[m->config.problem],
                    cz_problem_names[CZ_PROBLEM_SINGLE_LABEL]);
@@ -55,7 +55,7 @@ static cz_status check_head(const cz_net *n, const cz_net_head_options *o) {
   if (o->kind == CZ_NET_LABEL_WORDS && m->config.scaled)
     return CZ_FAIL(CZ_EINVAL, "head %s: the logits of family %s are scaled, which it does not do",
                    names[o->kind], m->config.family->name);
-  return CZ_OK;
+  return cz__net_check_together(n, o);
 }
 
 /** CZ_EINVAL for heads that the model lacks or that are made wrongly. */
@@ -72,7 +72,7 @@ static int64_t classes_of(const cz_net *n, const cz_net_head_options *o) {
   case CZ_NET_VOCABULARY: return n->model->config.vocab_size;
   case CZ_NET_LABEL_WORDS:
   case CZ_NET_CHOICES: return o->classes;
-  case CZ_NET_CLASSIFIER: return n->model->config.n_labels;
+  case CZ_NET_CLASSIFIER: return o->choice ? o->together : n->model->config.n_labels;
   case CZ_NET_NEXT_SENTENCE: return 2;
   case CZ_NET_SENTENCE: break;
   }
@@ -89,12 +89,12 @@ cz_value cz__net_head_input(cz_net *n, const cz_net_head *h, const char *what, c
 
 static void declare_targets(cz_net *n, cz_net_head *h) {
   const cz_dtype real = n->model->device->real;
-  const int64_t one = 1, soft[2] = {h->n_rows, h->classes};
+  const int64_t one = 1, soft[2] = {h->n_answers, h->classes};
   if (h->options.no_loss) return;
   if (h->options.soft && h->options.kind != CZ_NET_VOCABULARY)
     h->soft = cz__net_head_input(n, h, "soft", real, 2, soft);
   else
-    h->targets = cz__net_head_input(n, h, "targets", CZ_I32, 1, &h->n_rows);
+    h->targets = cz__net_head_input(n, h, "targets", CZ_I32, 1, &h->n_answers);
   h->denominator = cz__net_head_input(n, h, "denominator", real, 1, &one);
 }
 
@@ -110,6 +110,8 @@ static void declare_rows(cz_net *n, cz_net_head *h) {
   } else {
     h->n_rows = n->decoder_tokens;
   }
+  h->n_answers = h->n_rows;
+  if (cz__net_together(&h->options) > 1) cz__net_declare_together(n, h);
 }
 
 static void declare(cz_net *n, cz_net_head *h) {
@@ -141,7 +143,7 @@ static void declare(cz_net *n, cz_net_head *h) {
   if (h->options.kind == CZ_NET_VOCABULARY) return;
   const int64_t words[2] = {h->classes,
                             h->options.kind == CZ_NET_LABEL_WORDS ? h->options.words : 1};
-  h->places = cz__net_head_input(n, h, "places", CZ_I32, 1, &h->n_rows);
+  h->places = cz__net_head_input(n, h, "places", CZ_I32, 1, &h->n_answers);
   h->words = cz__net_head_input(n, h, "words", CZ_I32, 2, words);
   if (h->options.own_bias && h->options.kind == CZ_NET_LABEL_WORDS)
     h->bias = cz__net_head_input(n, h, "bias", n->model->device->real, 1, &vocabulary);
@@ -174,16 +176,17 @@ static void build_vocabulary(cz_net *n, cz_net_head *h, cz_builder *b, cz_value 
   cz_graph_keep(b->g, h->nll);
 }
 
-/* Scores of classes, rows of W, and their loss; x [rows, width of W]. */
-static void build_classes(cz_net_head *h, cz_builder *b, cz_value x, cz_linear_weights w) {
+/** Scores of classes, rows of TABLE, and their loss; x [answers, width of TABLE]. */
+void cz__net_build_scores(cz_net_head *h, cz_builder *b, cz_value x, cz_value table,
+                          cz_value bias) {
   const double t = h->options.temperature;
   const cz_label_words_attr attr = {.temperature = t ? t : 1};
   cz_value in[CZ_OP_IN], out[CZ_OP_OUT];
   char name[96];
   in[CZ_LABEL_WORDS_X] = x;
   in[CZ_LABEL_WORDS_ROWS] = h->places;
-  in[CZ_LABEL_WORDS_TABLE] = cz_graph_param(b->g, w.weight);
-  in[CZ_LABEL_WORDS_BIAS] = h->bias != CZ_ABSENT ? h->bias : cz__net_param(b, w.bias);
+  in[CZ_LABEL_WORDS_TABLE] = table;
+  in[CZ_LABEL_WORDS_BIAS] = bias;
   in[CZ_LABEL_WORDS_WORDS] = h->words;
   in[CZ_LABEL_WORDS_HARD] = h->targets;
   in[CZ_LABEL_WORDS_SOFT] = h->soft;
@@ -197,14 +200,26 @@ static void build_classes(cz_net_head *h, cz_builder *b, cz_value x, cz_linear_w
   cz_graph_loss(b->g, h->loss);
 }
 
-/* What a classifier reads of pooled rows x [rows, D], and its weights. */
+static void build_classes(cz_net_head *h, cz_builder *b, cz_value x, cz_linear_weights w) {
+  const cz_value bias = h->bias != CZ_ABSENT ? h->bias : cz__net_param(b, w.bias);
+  cz__net_build_scores(h, b, x, cz_graph_param(b->g, w.weight), bias);
+}
+
+/* What a classifier reads of pooled rows x [rows, D], and its weights. Of several rows what goes
+ * into the classifier has dropout, the sum, or each that is chosen among. */
 static void build_pooled(cz_net *n, cz_net_head *h, cz_builder *b, cz_value x) {
   const cz_head_weights *w = &n->model->heads;
   const bool pair = h->options.kind == CZ_NET_NEXT_SENTENCE;
+  const bool several = cz__net_together(&h->options) > 1;
   x = cz_layer_pool(b, x);
+  if (several && !h->options.choice) x = cz__net_add_up(h, b, x);
   if (!pair || n->model->config.family->next_sentence_dropout)
     x = cz_layer_dropout(b, "dropout", x, CZ_ABSENT, CZ_FACT_CLASSIFIER_DROPOUT);
-  build_classes(h, b, x, pair ? w->next_sentence : w->classifier);
+  if (h->options.choice)
+    cz__net_build_scores(h, b, cz__net_line_up(h, b, x, w->classifier), h->together.unit,
+                         CZ_ABSENT);
+  else
+    build_classes(h, b, x, pair ? w->next_sentence : w->classifier);
 }
 
 /* The mean of each segment's rows of x [T, D]. */
@@ -334,13 +349,13 @@ cz_status cz__net_check_denominator(const cz_net_head *h, const cz_net_head_feed
   return CZ_OK;
 }
 
-static cz_status check_targets(const cz_net_head *h, const cz_net_head_feed *f) {
+static cz_status check_targets(const cz_net_head *h, const cz_net_head_feed *f, int64_t answers) {
   const bool words = h->options.kind == CZ_NET_VOCABULARY;
-  for (int64_t i = 0; h->targets != CZ_ABSENT && i < f->n_rows; i++)
+  for (int64_t i = 0; h->targets != CZ_ABSENT && i < answers; i++)
     if (f->targets[i] >= h->classes)
       return CZ_FAIL(CZ_EINVAL, "target %d at row %lld is outside the %s of %lld", f->targets[i],
                      (long long)i, words ? "vocabulary" : "classes", (long long)h->classes);
-  for (int64_t i = 0; h->soft != CZ_ABSENT && i < f->n_rows * h->classes; i++)
+  for (int64_t i = 0; h->soft != CZ_ABSENT && i < answers * h->classes; i++)
     if (!(f->soft[i] >= 0 && isfinite(f->soft[i])))
       return CZ_FAIL(CZ_EINVAL, "%s: weight %g of class %lld at row %lld", h->name, f->soft[i],
                      (long long)(i % h->classes), (long long)(i / h->classes));
@@ -353,7 +368,11 @@ static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
   const int64_t tokens = feed->decoder.tokens;
   if (h->options.kind == CZ_NET_SENTENCE) return CZ_OK;
   if (h->options.kind == CZ_NET_CHOICES) return cz__net_feed_choices(n, h, f, feed);
-  CZ_TRY(check_targets(h, f));
+  const int64_t together = cz__net_together(&h->options), answers = f->n_rows / together;
+  if (f->n_rows % together)
+    return CZ_FAIL(CZ_EINVAL, "%s: %lld rows, and %lld of them make one answer", h->name,
+                   (long long)f->n_rows, (long long)together);
+  CZ_TRY(check_targets(h, f, answers));
   CZ_TRY(feed_own_words(n, h));
   if (h->bias != CZ_ABSENT && !h->has_bias)
     return CZ_FAIL(CZ_EINVAL, "%s: its bias was not set", h->name);
@@ -362,12 +381,13 @@ static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
     CZ_TRY(cz__net_check_ids(is_listed(n) ? h->name : "loss rows", f->rows, f->n_rows, tokens));
     CZ_TRY(cz_graph_feed_int(g, h->rows, f->rows, f->n_rows));
   }
+  if (together > 1) CZ_TRY(cz__net_feed_together(n, h, f->n_rows));
   if (h->places != CZ_ABSENT) {
-    for (int64_t i = 0; i < f->n_rows; i++) n->places[i] = (int32_t)i;
-    CZ_TRY(cz_graph_feed_int(g, h->places, n->places, f->n_rows));
+    for (int64_t i = 0; i < answers; i++) n->places[i] = (int32_t)i;
+    CZ_TRY(cz_graph_feed_int(g, h->places, n->places, answers));
   }
-  if (h->targets != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, h->targets, f->targets, f->n_rows));
-  if (h->soft != CZ_ABSENT) CZ_TRY(cz_graph_feed_real(g, h->soft, f->soft, f->n_rows * h->classes));
+  if (h->targets != CZ_ABSENT) CZ_TRY(cz_graph_feed_int(g, h->targets, f->targets, answers));
+  if (h->soft != CZ_ABSENT) CZ_TRY(cz_graph_feed_real(g, h->soft, f->soft, answers * h->classes));
   return h->denominator == CZ_ABSENT ? CZ_OK
                                      : cz_graph_feed_real(g, h->denominator, &f->denominator, 1);
 }

@@ -65,6 +65,29 @@ static void test_text(void **state) {
   REFUSED(1, "model", cloze("prompt", "check", "--model", "model", "--pattern", "p.yaml"));
 }
 
+/* Without patterns a file is for classifiers, and what they read is shown. */
+static void test_plain(void **state) {
+  write_text("p.yaml", "fields: {a: a, b: b}\nlabels: [x, y]\ninput: similarity\n");
+  write_text("d.csv", "a,b,label\nthe cat,sat on,x\n");
+  json_t *j = CHECK("--model", FIXTURES "/transforms/gpt2.3", "--pattern", "p.yaml", "--data",
+                    "d.csv", "max_length=7");
+  const json_t *all = json_object_get(j, "patterns"), *p = json_array_get(all, 1);
+  assert_string_equal(json_string_value(json_object_get(j, "input")), "similarity");
+  assert_int_equal(json_array_size(all), 2);
+  static const char *const tokens[] = {"<start>", "sat", "on",       "<delimiter>",
+                                       "the",     "cat", "<extract>"};
+  for (size_t i = 0; i < 7; i++)
+    assert_string_equal(json_string_value(json_array_get(json_object_get(p, "tokens"), i)),
+                        tokens[i]);
+  assert_null(json_object_get(p, "words"));
+  json_decref(j);
+  outcome o = cloze("prompt", "check", "--model", FIXTURES "/transforms/bert.1/tokenizer.json",
+                    "--pattern", "p.yaml", "--data", "d.csv");
+  EXPECT(0, o);
+  assert_non_null(strstr(o.out, "a classifier reads: similarity, 2 texts\ntext 0: {a*} || {b*}\n"));
+  assert_non_null(strstr(o.out, "[CLS] sat on [SEP] the cat [SEP]\n"));
+}
+
 static void test_files(void **state) {
   /* a class without an example is said, a test file without labels too */
   write_text("p.yaml", PATTERN);
@@ -130,8 +153,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_json), cmocka_unit_test(test_text),
-                                     cmocka_unit_test(test_files), cmocka_unit_test(test_columns),
-                                     cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_json),  cmocka_unit_test(test_text),    cmocka_unit_test(test_plain),
+      cmocka_unit_test(test_files), cmocka_unit_test(test_columns), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -146,6 +146,76 @@ static void test_caps(void **state) {
   cz_prepared_free(&set);
 }
 
+/* Adds an example whose texts end at ENDS, with a ROW in each. */
+static void add_several(cz_prepared *set, int32_t n, const int32_t *ends, const int32_t *rows,
+                        int32_t klass) {
+  cz_example e = {0};
+  cz_example_clear(&e);
+  for (int32_t i = 0; i < n; i++) OK(cz_ids_add(&e.inputs, i));
+  for (; *ends != END; ends++) OK(cz_ids_add(&e.ends, *ends));
+  for (; *rows != END; rows++) OK(cz_ids_add(&e.rows, *rows));
+  e.klass = klass;
+  OK(cz_prepared_add(set, &e));
+  cz_example_free(&e);
+}
+
+static void refuse_several(int32_t n, const int32_t *ends, const int32_t *rows, int64_t texts,
+                           const char *message) {
+  cz_prepared set = {0};
+  cz_source source;
+  cz_batches *batches;
+  const cz_batch *b;
+  cz_batch_plan plan = plan_of(1, 1, 8);
+  plan.texts = texts;
+  add_several(&set, n, ends, rows, 0);
+  OK(cz_source_prepared(&source, &set, &(cz_prepared_use){.order = CZ_ORDER_FILE}));
+  OK(cz_batches_open(&batches, &source, &plan, NULL));
+  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, message);
+  cz_batches_close(&batches);
+  cz_source_destroy(&source);
+  cz_prepared_free(&set);
+}
+
+/* Texts of one example are segments of their own, with one class for all of their rows. */
+static void test_several(void **state) {
+  cz_prepared set = {0};
+  cz_source source;
+  cz_batches *batches;
+  add_several(&set, 5, IDS(2, 5), IDS(0, 2), 2);
+  add_several(&set, 4, IDS(1, 4), IDS(0, 3), -1);
+  add_several(&set, 2, IDS(1, 2), IDS(0, 1), 0);
+  OK(cz_source_prepared(&source, &set, &(cz_prepared_use){.order = CZ_ORDER_FILE}));
+  cz_batch_plan plan = plan_of(3, 1, 8);
+  plan.texts = 2;
+  assert_int_equal(cz_batch_room(&plan).segments, 6);
+  const cz_batch *b = first_batch(&batches, &source, &plan);
+  const cz_shard *s = b->shards;
+  assert_true(b->segments == 6 && b->n_class_rows == 6 && b->n_classes == 2);
+  same_ids(s->decoder.spans, IDS(0, 2, 2, 5, 5, 6, 6, 9, 9, 10, 10, 11), 12);
+  same_ids(s->class_rows, IDS(0, 2, 5, 8, 9, 10), 6);
+  same_ids(s->classes, IDS(2, N, 0), 3);
+  same_ids(s->prefix, IDS(2, 3, 1, 3, 1, 1), 6);
+  for (int i = 0; i < 6; i++) assert_int_equal(s->numbers[i], i / 2);
+  cz_batches_close(&batches);
+  plan = plan_of(3, 3, 8); /* a shard each */
+  plan.texts = 2;
+  plan.soft_classes = 3;
+  b = first_batch(&batches, &source, &plan);
+  assert_memory_equal(b->shards[0].soft, ((const double[]){0, 0, 1}), 3 * sizeof(double));
+  assert_memory_equal(b->shards[1].soft, ((const double[]){0, 0, 0}), 3 * sizeof(double));
+  same_ids(b->shards[2].classes, IDS(0), 1);
+  cz_batches_close(&batches);
+  cz_source_destroy(&source);
+  cz_prepared_free(&set);
+  refuse_several(4, IDS(2, 4), IDS(0, 2), 0, "2 texts with 2 rows of the head of classes and 0");
+  refuse_several(4, IDS(2, 4), IDS(0, 2), 3, "in batches of examples of 3 texts");
+  refuse_several(4, IDS(END), IDS(0, 2), 2, "1 texts with 2 rows");
+  refuse_several(4, IDS(2, 4), IDS(0), 2, "2 texts with 1 rows");
+  refuse_several(4, IDS(2, 3), IDS(0, 2), 2, "text 1 of 2 is tokens [2, 3) of 4");
+  refuse_several(4, IDS(2, 4), IDS(0, 1), 2, "text 1 of 2 is tokens [2, 4) of 4, and its row is");
+  refuse_several(4, IDS(0, 4), IDS(0, 1), 2, "text 0 of 2 is tokens [0, 0) of 4");
+}
+
 static void refuse_example(const int32_t *inputs, const int32_t *types, const int32_t *labels,
                            const int32_t *rows, const char *message) {
   cz_prepared set = {0};
@@ -217,6 +287,8 @@ static void test_bad_plans(void **state) {
                       .window = 1,
                       .soft_classes = 2};
   refuse_plan(p, "none in this layout");
+  p.soft_classes = 0, p.texts = 2;
+  refuse_plan(p, "examples of 2 texts, expected one in this layout");
 }
 
 /* Scoring: all texts of a set once, longest first, in batches that a budget fills; each batch says
@@ -263,9 +335,10 @@ static void test_scoring(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_by_hand),   cmocka_unit_test(test_soft),
-      cmocka_unit_test(test_caps),      cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_bad_plans), cmocka_unit_test(test_scoring),
+      cmocka_unit_test(test_by_hand), cmocka_unit_test(test_soft),
+      cmocka_unit_test(test_caps),    cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_several), cmocka_unit_test(test_bad_plans),
+      cmocka_unit_test(test_scoring),
   };
   test_seed();
   return cmocka_run_group_tests_name("tokens", tests, NULL, NULL) + run_example_tests();

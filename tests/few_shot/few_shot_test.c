@@ -26,6 +26,12 @@ static const char training[] = "batch: {examples: 6}\n"
 /** Writes the folder NAME, a model of FAMILY with random weights and the tokenizer of the tests;
  * without MASKED_LM its body alone. */
 void make_model(const char *name, const char *family, bool masked_lm) {
+  make_model_with(name, family, masked_lm, 400, FEW_SHOT_TOKENIZER);
+}
+
+/** The same with a table of so many WORDS and the file TOKENIZER. */
+void make_model_with(const char *name, const char *family, bool masked_lm, int64_t words,
+                     const char *tokenizer) {
   const cz_family *f;
   cz_device *device;
   cz_model *m;
@@ -33,7 +39,7 @@ void make_model(const char *name, const char *family, bool masked_lm) {
   OK(cz_family_find(&f, family));
   cz_model_config c = f->defaults;
   c.family = f;
-  c.vocab_size = 400, c.d_model = 16, c.d_kv = 8, c.n_heads = 2, c.d_ff = 32;
+  c.vocab_size = words, c.d_model = 16, c.d_kv = 8, c.n_heads = 2, c.d_ff = 32;
   c.n_layers = c.n_decoder_layers = 1, c.n_positions = 64,
   c.init_factor = 10 * f->defaults.init_factor;
   c.eos_id = 3;
@@ -45,7 +51,7 @@ void make_model(const char *name, const char *family, bool masked_lm) {
   cz_model_destroy(&m);
   cz_device_close(&device);
   snprintf(to, sizeof to, "%s/tokenizer.json", under(name));
-  copy_file(to, FEW_SHOT_TOKENIZER);
+  copy_file(to, tokenizer);
 }
 
 /** Writes LINES texts of three labels in turn, each told by one of two words; no two texts of the

@@ -12,6 +12,8 @@ enum { TRAIN_TEXTS = 60, POOL_TEXTS = 90, TEST_TEXTS = 30 };
 
 int make_few_shot(void **state);
 void make_model(const char *name, const char *family, bool masked_lm);
+void make_model_with(const char *name, const char *family, bool masked_lm, int64_t words,
+                     const char *tokenizer);
 void make_texts(const char *name, int lines, uint32_t part, bool labels);
 void forget(const char *run);
 

@@ -10,13 +10,13 @@ const int32_t ids[TOKENS] = {5, 9, 4, 7, 22, 30, 8, 9, 9, 12, 28, 6, 17, 3, 25, 
 const cz_graph_run_options keyed = {.key = {.seed = 5, .step = 2}, .training = true};
 
 /** A small model of NAME's family with all heads that it has. */
-cz_model *model_of(const char *name, cz_device *device) {
+cz_model *model_with(const char *name, cz_device *device, int64_t labels) {
   const cz_family *f;
   cz_model *m;
   OK(cz_family_find(&f, name));
   cz_model_config c = f->defaults;
   c.family = f;
-  c.vocab_size = V, c.d_model = 12, c.d_kv = 4, c.n_heads = 3, c.d_ff = 14, c.n_labels = C;
+  c.vocab_size = V, c.d_model = 12, c.d_kv = 4, c.n_heads = 3, c.d_ff = 14, c.n_labels = labels;
   c.n_layers = c.n_decoder_layers = 2, c.n_positions = POSITIONS + c.pad_id + 1;
   if (cz_family_key(f, CZ_FACT_D_EMBEDDING)) c.d_embedding = 5;
   c.init_factor = 0.3;
@@ -25,6 +25,9 @@ cz_model *model_of(const char *name, cz_device *device) {
   OK(cz_params_init(m->params, 11));
   return m;
 }
+
+/** The same with a number a class. */
+cz_model *model_of(const char *name, cz_device *device) { return model_with(name, device, C); }
 
 /** The three texts as M reads them, for HEADS. */
 cz_feed batch_of(const cz_model *m, const cz_net_head_feed *heads) {

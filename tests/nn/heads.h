@@ -12,6 +12,7 @@ extern const int32_t ids[TOKENS], spans[2 * TEXTS], types[TOKENS];
 extern const cz_graph_run_options keyed; /* with the dropout of training */
 
 cz_model *model_of(const char *name, cz_device *device);
+cz_model *model_with(const char *name, cz_device *device, int64_t labels);
 cz_feed batch_of(const cz_model *m, const cz_net_head_feed *heads);
 double *gradients(const cz_model *m);
 void near(const char *what, double got, double want, double tolerance);

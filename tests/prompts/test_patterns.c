@@ -73,15 +73,75 @@ static void test_sources(void **state) {
   cz_pattern_file *f = parse(HEAD "patterns: ['{mask} {a*} {b}', '{a} ( {mask} ) {b*}', "
                                   "'{mask} {a|strip_punctuation}', 'say {a|inline} {mask}']\n");
   assert_int_equal(f->n_sources, 4); /* a, b, a stripped, "say a" */
-  assert_string_equal(shown(f, &f->plain), "a* || b*");
-  assert_int_equal(f->plain.masks, 0);
+  assert_string_equal(shown(f, &f->plains[0]), "a* || b*");
+  assert_int_equal(f->plains[0].masks, 0);
   cz_patterns_close(&f);
   f = parse(HEAD "plain: '{b*|lower_first} {a}'\npatterns: ['{mask} {a*}']\n");
-  assert_string_equal(shown(f, &f->plain), "b_* a");
+  assert_string_equal(shown(f, &f->plains[0]), "b_* a");
   cz_patterns_close(&f);
   refuse(HEAD "plain: '{a} {mask}'\npatterns: ['{mask} {a*}']\n",
          "p.yaml:3:9: plain: there is a mask in what a classifier reads");
   refuse(HEAD "plain: ''\npatterns: ['{mask} {a*}']\n", "the pattern holds no field");
+}
+
+static void reads(const char *text, cz_input_kind input, size_t n, const char *const *plains) {
+  cz_pattern_file *f = parse(text);
+  assert_int_equal(f->input, input);
+  assert_int_equal(f->n_plains, n);
+  for (size_t i = 0; i < n; i++) assert_string_equal(shown(f, &f->plains[i]), plains[i]);
+  cz_patterns_close(&f);
+}
+#define READS(text, input, n, ...) reads(text, input, n, (const char *const[]){__VA_ARGS__})
+
+/* What a classifier reads of a record: by `plain` alone, or as `input` says. */
+static void test_inputs(void **state) {
+  static const char three[] = "fields: {a: p, b: x, c: y}\nlabels: [0, 1]\ninput: choice\n";
+  char text[512];
+  READS(HEAD, CZ_INPUT_PAIR, 1, "a* || b*"); /* and there need be no patterns */
+  READS("fields: {a: t}\nlabels: [x, y]\n", CZ_INPUT_SINGLE, 1, "a*");
+  READS("fields: {a: t}\nlabels: [x, y]\ninput: single\n", CZ_INPUT_SINGLE, 1, "a*");
+  READS(HEAD "plain: '{a} {b*}'\n", CZ_INPUT_SINGLE, 1, "a b*");
+  READS(HEAD "input: pair\n", CZ_INPUT_PAIR, 1, "a* || b*");
+  READS(HEAD "input: similarity\nplain: 'is {a*} . || {b}'\n", CZ_INPUT_SIMILARITY, 2,
+        "'is' a* '.' || b", "b || 'is' a* '.'");
+  READS(three, CZ_INPUT_CHOICE, 2, "a* || b*", "a* || c*");
+  snprintf(text, sizeof text, "%splain: ['{a*} {b}', '{a*} {c}']\npatterns: ['{mask} {a}']\n",
+           three);
+  READS(text, CZ_INPUT_CHOICE, 2, "a* b", "a* c");
+}
+
+static void test_wrong_inputs(void **state) {
+  static const char one[] = "fields: {a: p, b: x}\nlabels: [0, 1]\ninput: choice\n";
+  char text[512];
+  refuse(HEAD "input: pairs\n",
+         "p.yaml:3:8: input: no kind of input is called 'pairs'; did you mean 'pair'?");
+  refuse(HEAD "input: [pair]\n", "expected a text, found a list");
+  refuse(
+      HEAD "input: single\n",
+      "p.yaml:3:8: input: input: single reads one text, and `plain` is '{a*} || {b*}', two with");
+  refuse(HEAD "input: pair\nplain: '{a} {b}'\n",
+         "input: pair reads two texts, and `plain` is '{a} {b}', without || between two");
+  refuse("fields: {a: t}\nlabels: [x, y]\ninput: similarity\n",
+         "input: similarity reads two texts, and `plain` is '{a*}', without || between two");
+  refuse(one,
+         "p.yaml:1:9: fields: input: choice without `plain` reads the first field with each of "
+         "the others, one for each of the 2 labels, and there are 1 others");
+  snprintf(text, sizeof text, "%splain: ['{a}', '{b}', '{a} {b}']\n", one);
+  refuse(text, "p.yaml:4:8: plain: input: choice reads a text for each of the 2 labels, in their "
+               "order, and here are 3");
+  snprintf(text, sizeof text, "%splain: '{a} {b}'\n", one);
+  refuse(text, "expected a list, found a single value");
+  snprintf(text, sizeof text, "%splain: ['{a} {b}', '{a} {c}']\n", one);
+  refuse(text, "unknown field 'c'");
+  refuse(HEAD "plain: ['{a}', '{b}']\n", "expected a text, found a list");
+  cz_buf many = {0};
+  OK(cz_buf_addf(&many, "fields: {a: p}\ninput: choice\nlabels: [0"));
+  for (int i = 1; i < 17; i++) OK(cz_buf_addf(&many, ", %d", i));
+  OK(cz_buf_addf(&many, "]\nplain: ['{a}'"));
+  for (int i = 1; i < 17; i++) OK(cz_buf_addf(&many, ", '{a}'"));
+  OK(cz_buf_addf(&many, "]\n"));
+  refuse(many.data, "input: choice among 17, at most 16 are computed");
+  cz_buf_free(&many);
 }
 
 static void test_words(void **state) {
@@ -193,7 +253,6 @@ static void test_templates(void **state) {
 }
 
 static void test_files(void **state) {
-  refuse("fields: {a: text}\nlabels: [x, y]\n", "the key 'patterns' is missing");
   refuse(HEAD "patterns: []\n", "p.yaml:3:11: patterns: there is no pattern");
   refuse(HEAD "patterns: '{mask} {a}'\n", "expected a list, found a single value");
   refuse(HEAD "pattern: ['{mask} {a}']\n", "unknown key 'pattern'; did you mean 'patterns'?");
@@ -251,6 +310,7 @@ static void test_committed(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pieces),       cmocka_unit_test(test_sources),
+      cmocka_unit_test(test_inputs),       cmocka_unit_test(test_wrong_inputs),
       cmocka_unit_test(test_words),        cmocka_unit_test(test_choices),
       cmocka_unit_test(test_given_labels), cmocka_unit_test(test_templates),
       cmocka_unit_test(test_files),        cmocka_unit_test(test_committed),

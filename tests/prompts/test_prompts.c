@@ -312,11 +312,93 @@ static void test_texts(void **state) {
     n[i] = s.input.encoding.n;
   }
   assert_true(n[0] == n[2] && n[1] == n[0] + 1);
-  OK(cz_prompt_apply(&s.input, s.prompts, &s.prompts->plain, s.texts, 1)); /* for classifiers */
+  OK(cz_prompt_apply(&s.input, s.prompts, &s.prompts->plains[0], s.texts, 1)); /* for classifiers */
   assert_int_equal(s.input.encoding.n, 4);
   assert_int_equal(s.input.n_rows, 0);
   cz_prompt_texts_clear(s.texts);
   assert_int_equal(s.texts->n, 0);
+  close_all(&s);
+  cz_tokenizer_destroy(&s.tokenizer);
+}
+
+/* What a causal model's classifier reads of PLAIN, with texts FIRST and SECOND. */
+static void framed(setup *s, const char *file, const char *first, const char *second, size_t n) {
+  const char *fields[] = {first, second};
+  cz_patterns_close(&s->file);
+  OK(cz_patterns_parse(&s->file, "p.yaml", file, strlen(file), NULL));
+  cz_prompts_destroy(&s->prompts);
+  cz_prompt_texts_destroy(&s->texts);
+  OK(cz_prompts_create_for(&s->prompts, s->file, s->tokenizer, (int64_t)n, CZ_READS_FRAMED));
+  assert_null(s->prompts->items); /* masks are not asked for */
+  OK(cz_prompt_texts_create(&s->texts, s->prompts));
+  OK(cz_prompt_texts_add(s->texts, &(cz_record){.fields = fields, .label = -1}));
+  OK(cz_prompt_apply(&s->input, s->prompts, &s->prompts->plains[0], s->texts, 0));
+}
+
+/* FRAME's tokens around what the tokenizer makes of the texts by themselves, TAKE tokens of each.
+ */
+static void expect_framed(const setup *s, const cz_prompt_frame *frame, bool two,
+                          const size_t *take) {
+  const cz_prompt_text *t = s->texts->items;
+  int32_t want[64];
+  size_t n = 0;
+  want[n++] = frame->start;
+  for (int k = 0; k < (two ? 2 : 1); k++) {
+    if (k) want[n++] = frame->delimiter;
+    memcpy(want + n, s->texts->ids + t[k].begin, take[k] * sizeof *want);
+    n += take[k];
+  }
+  want[n++] = frame->extract;
+  assert_int_equal(s->input.encoding.n, n);
+  assert_memory_equal(s->input.encoding.ids, want, n * sizeof *want);
+}
+
+/* GPT-2's tokenizer has one token for start, delimiter and extract, others have three; texts that
+ * spell one are text, and it is never cut. Tokenizers that put tokens around texts get no others.
+ */
+static void test_frame(void **state) {
+  static const char pair[] = "fields: {a: a, b: b}\nlabels: [x, y]\n",
+                    both[] = "fields: {a: a, b: b}\nlabels: [x, y]\ninput: similarity\n",
+                    masks[] = "fields: {a: a, b: b}\nlabels: [x, y]\npatterns: ['{mask} {a}']\n";
+  setup s = {0};
+  OK(cz_tokenizer_open(&s.tokenizer, CZ_SOURCE_DIR "/tests/fixtures/text/gpt2.json"));
+  const int32_t end = cz_tokenizer_id(s.tokenizer, "<|endoftext|>", 13);
+  const cz_prompt_frame ends = {end, end, end};
+  assert_true(end >= 0);
+  framed(&s, pair, "the man", "who?", 64);
+  const size_t whole[2] = {s.texts->items[0].n, s.texts->items[1].n}, first[2] = {whole[0], 0};
+  expect_framed(&s, &ends, true, whole);
+  framed(&s, pair, "the man", "", 64); /* one text, as of any pattern */
+  expect_framed(&s, &ends, false, first);
+  framed(&s, both, "the man", "", 64); /* and two where both orders are read */
+  expect_framed(&s, &ends, true, first);
+  framed(&s, masks, "<|endoftext|>", "a b c d e f g h i j k l", 9);
+  assert_true(s.texts->items[0].n > 3 && s.texts->items[1].n > 3);
+  for (size_t i = 0; i < s.texts->n_ids; i++) assert_true(s.texts->ids[i] != end);
+  expect_framed(&s, &ends, true, (const size_t[]){3, 3});
+  close_all(&s);
+  cz_tokenizer_destroy(&s.tokenizer);
+  OK(cz_tokenizer_open(&s.tokenizer, CZ_SOURCE_DIR "/tests/fixtures/transforms/gpt2.3"));
+  framed(&s, pair, "the cat", "sat", 8);
+  expect_framed(&s, &(cz_prompt_frame){1, 2, 3}, true, (const size_t[]){2, 1});
+  close_all(&s);
+  cz_tokenizer_destroy(&s.tokenizer);
+  s.tokenizer = open_kind(kinds[0]);
+  framed(&s, pair, "the man", "great", 16);
+  assert_false(s.prompts->framed);
+  assert_int_equal(s.input.encoding.ids[0], cz_tokenizer_get_facts(s.tokenizer)->cls);
+  close_all(&s);
+  cz_tokenizer_destroy(&s.tokenizer);
+  OK(cz_tokenizer_open(&s.tokenizer, CZ_SOURCE_DIR "/tests/fixtures/score/gpt2_lm.json"));
+  OK(cz_patterns_parse(&s.file, "p.yaml", pair, strlen(pair), NULL));
+  FAILS(cz_prompts_create_for(&s.prompts, s.file, s.tokenizer, 8, CZ_READS_FRAMED), CZ_EUSAGE,
+        "p.yaml: a causal model's classifier reads the last token of start, text and extract, and "
+        "the tokenizer has no token for that");
+  cz_patterns_close(&s.file);
+  OK(cz_patterns_parse_classifier(&s.file, "t.json", pair,
+                                  strlen(pair))); /* does not say `input` */
+  OK(cz_prompts_create_for(&s.prompts, s.file, s.tokenizer, 8, CZ_READS_FRAMED));
+  assert_false(s.prompts->framed);
   close_all(&s);
   cz_tokenizer_destroy(&s.tokenizer);
 }
@@ -509,10 +591,15 @@ static void test_word_table(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_library),       cmocka_unit_test(test_one_at_a_time),
-      cmocka_unit_test(test_long),          cmocka_unit_test(test_texts),
-      cmocka_unit_test(test_refused_words), cmocka_unit_test(test_refused_patterns),
-      cmocka_unit_test(test_word_table),    cmocka_unit_test(test_merged_mask),
+      cmocka_unit_test(test_library),
+      cmocka_unit_test(test_one_at_a_time),
+      cmocka_unit_test(test_long),
+      cmocka_unit_test(test_texts),
+      cmocka_unit_test(test_frame),
+      cmocka_unit_test(test_refused_words),
+      cmocka_unit_test(test_refused_patterns),
+      cmocka_unit_test(test_word_table),
+      cmocka_unit_test(test_merged_mask),
       cmocka_unit_test(test_no_special),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,12 @@
 /* `cloze prompt check`: what a pattern file makes of texts, and which ids its words are. */
 #include "commands/commands.h"
 #include "base/args.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/number.h"
+#include "few_shot/prepare.h"
 #include "json/json.h"
+#include "nn/hf.h"
 #include "prompts/prompt.h"
 
 #include <inttypes.h>
@@ -16,9 +19,9 @@ const char cz_prompt_usage[] =
     "\n"
     "Reads a pattern file against a model's tokenizer: proves each label word, and shows for each "
     "pattern the tokens that the model reads, where the\n"
-    "masks are, what was cut, and the ids of the words. Weights are not looked at. Where the "
-    "tokenizer has no mask token (GPT-2), the place of the answer\n"
-    "is shown as {mask}, id -1.\n"
+    "masks are, what was cut, and the ids of the words; of a file without patterns, what a "
+    "classifier reads. Weights are not looked at. Where the tokenizer has no\n"
+    "mask token (GPT-2), the place of the answer is shown as {mask}, id -1.\n"
     "\n"
     "  --model DIR       folder with a tokenizer, or a tokenizer.json\n"
     "  --pattern FILE    YAML; experiments/pet/patterns has some, docs/pet.md says what is in "
@@ -93,11 +96,27 @@ static cz_status read_data(session *s) {
   return cz_records_read_as(&s->records, s->file, s->r.data, &how);
 }
 
+/* Without patterns, as the classifier of the folder's family reads; of a tokenizer alone, as those
+ * that read the first token. */
+static cz_status reader_of(cz_reader_kind *reader, const session *s) {
+  cz_model_config config;
+  char path[4096];
+  *reader = s->file->n_patterns ? CZ_READS_PROMPTS : CZ_READS_PLAIN;
+  if (s->file->n_patterns || !cz_fs_is_dir(s->r.model)) return CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, s->r.model, "config.json"));
+  if (!cz_fs_exists(path)) return CZ_OK;
+  CZ_TRY(cz_hf_config_read(&config, path));
+  *reader = cz_reader_of(&config);
+  return CZ_OK;
+}
+
 static cz_status open_all(session *s) {
+  cz_reader_kind reader = CZ_READS_PROMPTS;
   CZ_TRY(cz_arena_create(&s->arena, "prompt"));
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->r.model));
   CZ_TRY(cz_patterns_open(&s->file, s->r.pattern, s->r.labels));
-  CZ_TRY(cz_prompts_create(&s->prompts, s->file, s->tokenizer, s->r.max_length));
+  CZ_TRY(reader_of(&reader, s));
+  CZ_TRY(cz_prompts_create_for(&s->prompts, s->file, s->tokenizer, s->r.max_length, reader));
   CZ_TRY(cz_prompt_texts_create(&s->texts, s->prompts));
   return s->r.data ? read_data(s) : CZ_OK;
 }
@@ -242,7 +261,7 @@ static cz_status describe(const session *s, json_t *o, const cz_prompt *prompt) 
   CZ_TRY(set_ids(o, "types", e->types, e->n));
   CZ_TRY(set_ids(o, "mask_rows", s->input.rows, s->input.n_rows));
   CZ_TRY(set_cut(s, o, prompt));
-  CZ_TRY(set_words(s, o, prompt));
+  if (prompt->pattern->words) CZ_TRY(set_words(s, o, prompt));
   CZ_TRY(cz_json_set_int(o, "without_fields", (json_int_t)prompt->fixed));
   if (!s->records) return CZ_OK;
   CZ_TRY(cz_json_set_int(o, "longest", (json_int_t)s->totals.longest));
@@ -268,6 +287,8 @@ static cz_status set_records(const session *s, json_t *root) {
 
 /* Everything that is shown, as one tree. */
 static cz_status collect(session *s, json_t *root) {
+  const bool plain = !s->file->n_patterns;
+  const cz_prompt *prompts = plain ? s->prompts->plains : s->prompts->items;
   json_t *labels = json_array(), *list = json_array();
   CZ_TRY(cz_json_set(root, "labels", labels));
   CZ_TRY(cz_json_set(root, "patterns", list));
@@ -279,11 +300,12 @@ static cz_status collect(session *s, json_t *root) {
   for (size_t i = 0; i < s->file->n_labels; i++)
     CZ_TRY(cz_json_add(labels, cz_json_string(s->file->labels[i])));
   if (s->records) CZ_TRY(set_records(s, root));
-  for (size_t i = 0; i < s->file->n_patterns; i++) {
+  if (plain) CZ_TRY(cz_json_set_text(root, "input", cz_input_names[s->file->input]));
+  for (size_t i = 0; i < (plain ? s->file->n_plains : s->file->n_patterns); i++) {
     json_t *o = json_object();
     CZ_TRY(cz_json_add(list, o));
-    CZ_TRY(apply(s, &s->prompts->items[i]));
-    CZ_TRY(describe(s, o, &s->prompts->items[i]));
+    CZ_TRY(apply(s, &prompts[i]));
+    CZ_TRY(describe(s, o, &prompts[i]));
   }
   return CZ_OK;
 }
@@ -338,17 +360,23 @@ static void print_cut(const json_t *pattern, int64_t max_length) {
 }
 
 static void print_text(const session *s, const json_t *root) {
-  const json_t *patterns = json_object_get(root, "patterns");
-  if (mask_of(s) < 0)
+  const json_t *patterns = json_object_get(root, "patterns"),
+               *input = json_object_get(root, "input");
+  if (input)
+    printf("a classifier reads: %s, %zu text%s\n", json_string_value(input),
+           json_array_size(patterns), json_array_size(patterns) == 1 ? "" : "s");
+  if (!input && mask_of(s) < 0)
     printf("no mask token: a causal LM scores the text with each word in the place of {mask}\n");
   for (size_t i = 0; i < json_array_size(patterns); i++) {
     const json_t *p = json_array_get(patterns, i);
-    printf("pattern %zu: %s\n", i, json_string_value(json_object_get(p, "pattern")));
+    printf("%s %zu: %s\n", input ? "text" : "pattern", i,
+           json_string_value(json_object_get(p, "pattern")));
     print_list("tokens", json_object_get(p, "tokens"));
     print_list("ids", json_object_get(p, "ids"));
     print_list("types", json_object_get(p, "types"));
-    print_list("masks", json_object_get(p, "mask_rows"));
+    if (!input) print_list("masks", json_object_get(p, "mask_rows"));
     print_cut(p, s->r.max_length);
+    if (input) continue;
     printf("  words\n");
     print_words(json_object_get(p, "words"));
   }

@@ -75,7 +75,7 @@ static cz_status open_examples(results *r) {
   CZ_TRY(cz_config_bind(cz_config_get(root, cz_examples_section.name), &cz_examples_section, &keys,
                         NULL));
   CZ_TRY(cz_tokenizer_open(&r->tokenizer, r->r->model));
-  CZ_TRY(cz_examples_open(&r->examples, &keys, r->tokenizer, (uint64_t)seed));
+  CZ_TRY(cz_examples_open_for(&r->examples, &keys, r->tokenizer, (uint64_t)seed, CZ_READS_PLAIN));
   return cz_examples_choose(r->examples, &keys);
 }
 

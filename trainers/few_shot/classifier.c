@@ -1,5 +1,6 @@
 #include "few_shot/classifier.h"
 #include "ensemble/ensemble.h"
+#include "few_shot/shape.h"
 #include "few_shot/task_file.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
@@ -15,9 +16,11 @@ static cz_status open_model(cz_classifier *c, const char *folder, cz_device *dev
   if (c->model->drawn)
     return CZ_FAIL(CZ_EUSAGE, "%s has no classification head: nothing was trained to answer",
                    folder);
-  if (c->model->config.n_labels != (int64_t)c->file->n_labels)
-    return CZ_FAIL(CZ_EINVAL, "%s: the model has %lld classes, cloze_task.json %zu labels", folder,
-                   (long long)c->model->config.n_labels, c->file->n_labels);
+  if (c->model->config.n_labels != cz_member_shape_numbers(c->file))
+    return CZ_FAIL(
+        CZ_EINVAL, "%s: the model has %lld classes, cloze_task.json %zu labels%s", folder,
+        (long long)c->model->config.n_labels, c->file->n_labels,
+        c->file->input == CZ_INPUT_CHOICE ? ", which are chosen among by one number for each" : "");
   return CZ_OK;
 }
 
@@ -32,13 +35,13 @@ static cz_status check_sizes(const cz_classifier *c, const char *folder, int64_t
 }
 
 static cz_status open_scorer(cz_classifier *c, int64_t max_length, int64_t batch_tokens) {
-  const cz_scorer_options s = {.head = CZ_NET_CLASSIFIER,
-                               .classes = (int64_t)c->file->n_labels,
-                               .words = 1,
-                               .max_length = max_length,
-                               .batch_tokens =
-                                   batch_tokens > max_length ? batch_tokens : max_length};
-  return cz_scorer_create(&c->scorer, c->model, &s);
+  cz_member_shape s = {.classifier = true,
+                       .classes = (int64_t)c->file->n_labels,
+                       .width = 1,
+                       .max_length = max_length,
+                       .score_tokens = batch_tokens};
+  cz_member_shape_plain(&s, c->file);
+  return cz_member_shape_scorer(&c->scorer, c->model, &s);
 }
 
 /** Opens the classifier in FOLDER on DEVICE, which is borrowed; BATCH_TOKENS go into one run of its
@@ -54,10 +57,13 @@ cz_status cz_classifier_open(cz_classifier **c, const char *folder, cz_device *d
   CZ_GO(st, open_model(x, folder, device), fail);
   CZ_GO(st, cz_tokenizer_open(&x->tokenizer, folder), fail);
   CZ_GO(st, check_sizes(x, folder, max_length), fail);
-  CZ_GO(st, cz_prompts_create(&x->prompts, x->file, x->tokenizer, max_length), fail);
+  CZ_GO(st,
+        cz_prompts_create_for(&x->prompts, x->file, x->tokenizer, max_length,
+                              cz_reader_of(&x->model->config)),
+        fail);
   CZ_GO(st, cz_prompt_texts_create(&x->texts, x->prompts), fail);
-  x->preparer = (cz_preparer){
-      .prompts = x->prompts, .prompt = &x->prompts->plain, .config = &x->model->config};
+  x->preparer = (cz_preparer){.config = &x->model->config};
+  cz_preparer_plain(&x->preparer, x->prompts);
   CZ_GO(st, open_scorer(x, max_length, batch_tokens), fail);
   return CZ_OK;
 fail:

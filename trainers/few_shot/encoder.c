@@ -69,7 +69,7 @@ static cz_status encode_shard(void *self, const cz_shard *s) {
 static cz_status encode(encoding *x, float **vectors, const cz_text_set *set) {
   const cz_examples *e = x->o->examples;
   cz_preparer p = {
-      .prompts = e->prompts, .prompt = &e->prompts->plain, .config = &x->model->config};
+      .prompts = e->prompts, .prompt = &e->prompts->plains[0], .config = &x->model->config};
   const cz_runs runs = {.what = "sentence encoder",
                         .tokens = x->tokens,
                         .longest = (int64_t)e->prompts->max_length,

@@ -98,12 +98,13 @@ cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char 
   return CZ_OK;
 }
 
-/* Each pattern has masks for what text I is answered with, and it has an answer for each label. */
+/* Each pattern has masks for what text I is answered with, and it has an answer for each label; of
+ * who reads patterns. */
 static cz_status check_answers(const cz_prompt_texts *texts, size_t i) {
   const cz_prompts *p = texts->prompts;
   int32_t *room;
   cz_status st = CZ_OK;
-  if (!p->file->choices) return CZ_OK;
+  if (!p->file->choices || !p->items) return CZ_OK;
   CZ_TRY(cz_alloc(&room, p->file->n_labels * CZ_PATTERN_MASKS, sizeof *room));
   for (size_t k = 0; k < p->file->n_patterns && st == CZ_OK; k++)
     st = cz_prompt_answers(room, p, &p->items[k], texts, i);
@@ -261,13 +262,13 @@ static cz_status open_pools(opening *o) {
   return e->pool ? draw_d(o, e->pool, &pool) : CZ_OK;
 }
 
-static cz_status open_all(opening *o, const cz_tokenizer *tokenizer) {
+static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_kind reader) {
   cz_examples *e = o->e;
   const cz_examples_keys *k = o->keys;
   CZ_TRY(cz_arena_create(&e->arena, "examples"));
   CZ_TRY(cz_patterns_open(&e->file, k->pattern, *k->labels ? k->labels : NULL));
   e->classes = (int32_t)e->file->n_labels;
-  CZ_TRY(cz_prompts_create(&e->prompts, e->file, tokenizer, k->max_length));
+  CZ_TRY(cz_prompts_create_for(&e->prompts, e->file, tokenizer, k->max_length, reader));
   CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes, sizeof *e->of_label));
   if (*k->columns) CZ_TRY(cz_words(&o->columns, &o->n_columns, e->arena, k->columns));
   CZ_TRY(open_test(o));
@@ -275,16 +276,23 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer) {
 }
 
 /** Reads the files that KEYS name, draws T and D by their seed or else SEED, and tokenises what was
- * drawn with TOKENIZER, which is borrowed. A set without a file is empty. Warns of what the draw
- * could not keep. CZ_EINVAL with file and line for bad data, CZ_EUSAGE for a pattern file that the
- * tokenizer cannot serve. The caller closes the examples. */
-cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
-                           const cz_tokenizer *tokenizer, uint64_t seed) {
+ * drawn with TOKENIZER, which is borrowed, for READER. A set without a file is empty. Warns of what
+ * the draw could not keep. CZ_EINVAL with file and line for bad data, CZ_EUSAGE for a pattern file
+ * that the tokenizer cannot serve. The caller closes the examples. */
+cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,
+                               const cz_tokenizer *tokenizer, uint64_t seed,
+                               cz_reader_kind reader) {
   CZ_TRY(cz_alloc(e, 1, sizeof **e));
   opening o = {.e = *e, .keys = keys, .seed = keys->draw_seed ? (uint64_t)keys->draw_seed : seed};
-  cz_status st = open_all(&o, tokenizer);
+  cz_status st = open_all(&o, tokenizer, reader);
   if (st != CZ_OK) cz_examples_close(e);
   return st;
+}
+
+/** cz_examples_open_for of prompts. */
+cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
+                           const cz_tokenizer *tokenizer, uint64_t seed) {
+  return cz_examples_open_for(e, keys, tokenizer, seed, CZ_READS_PROMPTS);
 }
 
 /** How many records the file PATH of KEYS has; FILE names its columns. Errors as cz_examples_open.

@@ -52,6 +52,9 @@ typedef struct cz_examples {
 
 CZ_MUST cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
                                    const cz_tokenizer *tokenizer, uint64_t seed);
+CZ_MUST cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,
+                                       const cz_tokenizer *tokenizer, uint64_t seed,
+                                       cz_reader_kind reader);
 bool cz_examples_t_in_d(const cz_examples_keys *keys);
 CZ_MUST cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char *path,
                                      size_t room, bool labelled);

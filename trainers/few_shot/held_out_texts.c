@@ -16,7 +16,8 @@ struct cz_held_out_texts {
 /* N texts of the test set, spread over it, as they stand: without a pattern. */
 static cz_status prepare(cz_held_out_texts *h, const cz_model *model, const cz_examples *e,
                          int64_t n) {
-  cz_preparer p = {.prompts = e->prompts, .prompt = &e->prompts->plain, .config = &model->config};
+  cz_preparer p = {
+      .prompts = e->prompts, .prompt = &e->prompts->plains[0], .config = &model->config};
   const size_t all = e->test.n, wanted = (size_t)n < all ? (size_t)n : all;
   cz_status st = CZ_OK;
   for (size_t i = 0; i < wanted && st == CZ_OK; i++)

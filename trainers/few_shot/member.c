@@ -36,7 +36,7 @@ struct cz_members {
 /* The prompt of PATTERN; the plain text for -1. */
 static const cz_prompt *prompt_of(const cz_members *m, int32_t pattern) {
   const cz_prompts *p = m->o.examples->prompts;
-  return pattern < 0 ? &p->plain : &p->items[pattern];
+  return pattern < 0 ? &p->plains[0] : &p->items[pattern];
 }
 
 /* Labels are words of one token, not answers of several or of each record's own. */
@@ -86,7 +86,8 @@ static cz_status open_model(cz_members *m) {
                        : m->o.causal   ? CZ_HEAD_CAUSAL_LM
                                        : CZ_HEAD_MASKED_LM;
   const cz_hf_options hf = {.heads = CZ_HEAD_BIT(head),
-                            .n_labels = m->o.classifier ? m->o.examples->classes : 0,
+                            .n_labels =
+                                m->o.classifier ? cz_member_shape_numbers(m->o.examples->file) : 0,
                             .seed = m->o.job.seed};
   CZ_TRY(cz_hf_open_with(&m->model, m->o.init, m->o.device, &hf));
   if (by_masks(m)) CZ_TRY(has_masks(m));
@@ -94,15 +95,17 @@ static cz_status open_model(cz_members *m) {
 }
 
 static cz_member_shape shape_of(const cz_members *m) {
-  return (cz_member_shape){.classifier = m->o.classifier,
-                           .soft = m->o.soft,
-                           .temperature = m->o.temperature,
-                           .lm = m->o.lm,
-                           .classes = m->o.examples->classes,
-                           .width = m->width,
-                           .max_length = (int64_t)m->o.examples->prompts->max_length,
-                           .score_tokens = m->o.score_tokens,
-                           .words = m->words};
+  cz_member_shape s = {.classifier = m->o.classifier,
+                       .soft = m->o.soft,
+                       .temperature = m->o.temperature,
+                       .lm = m->o.lm,
+                       .classes = m->o.examples->classes,
+                       .width = m->width,
+                       .max_length = (int64_t)m->o.examples->prompts->max_length,
+                       .score_tokens = m->o.score_tokens,
+                       .words = m->words};
+  if (m->o.classifier) cz_member_shape_plain(&s, m->o.examples->file);
+  return s;
 }
 
 static cz_status open_scorer(cz_members *m) {
@@ -177,12 +180,14 @@ double cz_members_scored(const cz_members *m) { return m->scored; }
 const cz_examples *cz_members_examples(const cz_members *m) { return m->o.examples; }
 
 static void use_pattern(cz_members *m, int32_t pattern) {
-  m->preparer.prompts = m->o.examples->prompts;
-  m->preparer.prompt = prompt_of(m, pattern);
   m->preparer.config = &m->model->config;
+  cz_preparer_plain(&m->preparer, m->o.examples->prompts);
   m->preparer.trim = false;
-  m->preparer.demonstrations =
-      m->o.demonstrations && pattern >= 0 ? &m->o.demonstrations[pattern] : NULL;
+  m->preparer.demonstrations = NULL;
+  if (pattern < 0) return;
+  m->preparer.prompt = prompt_of(m, pattern);
+  m->preparer.several = 1;
+  m->preparer.demonstrations = m->o.demonstrations ? &m->o.demonstrations[pattern] : NULL;
 }
 
 /* The same for texts to train on. */
@@ -433,7 +438,7 @@ static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_pla
 /* The trained model, with the labels as the names of its classes. */
 static cz_status save_model(cz_members *m, const char *folder) {
   const cz_examples *e = m->o.examples;
-  if (m->o.classifier)
+  if (m->o.classifier && e->file->input != CZ_INPUT_CHOICE) /* whose one number has no label */
     CZ_TRY(cz_model_set_labels(m->model, e->file->labels, (int64_t)e->file->n_labels));
   return cz_hf_save(m->model, folder);
 }

@@ -11,25 +11,26 @@ static int32_t pooled_row(const cz_model_config *config, size_t n) {
 }
 
 /* The answers that text I has of its own, and how many masks stay for them. */
-static cz_status find_answers(cz_preparer *p, const cz_text_set *set, size_t i) {
+static cz_status find_answers(cz_preparer *p, const cz_prompt *prompt, const cz_text_set *set,
+                              size_t i) {
   const size_t masks = p->input.n_rows,
-               cells = p->prompts->file->n_labels * p->prompt->n_words * masks;
+               cells = p->prompts->file->n_labels * prompt->n_words * masks;
   size_t longest = 0;
   p->masks = masks;
-  if (!p->prompt->choices && (masks <= 1 || !p->trim)) return CZ_OK;
+  if (!prompt->choices && (masks <= 1 || !p->trim)) return CZ_OK;
   CZ_TRY(cz_grow(&p->answers, &p->answers_cap, cells, sizeof *p->answers));
-  CZ_TRY(cz_prompt_answers(p->answers, p->prompts, p->prompt, set->texts, i));
+  CZ_TRY(cz_prompt_answers(p->answers, p->prompts, prompt, set->texts, i));
   for (size_t k = 0; k < cells; k++)
     if (p->answers[k] >= 0 && k % masks >= longest) longest = k % masks + 1;
   if (p->trim) p->masks = longest;
-  return p->prompt->choices ? cz_ids_append(&p->example.answers, p->answers, (int64_t)cells)
-                            : CZ_OK;
+  return prompt->choices ? cz_ids_append(&p->example.answers, p->answers, (int64_t)cells) : CZ_OK;
 }
 
-static cz_status add_rows(cz_example *e, const cz_preparer *p) {
+/* BEGIN: where the text begins among the inputs. */
+static cz_status add_rows(cz_example *e, const cz_preparer *p, int32_t begin) {
   const cz_prompt_input *in = &p->input;
-  if (in->n_rows) return cz_ids_append(&e->rows, in->rows, (int64_t)p->masks);
-  return cz_ids_add(&e->rows, pooled_row(p->config, in->encoding.n));
+  for (size_t i = 0; i < p->masks; i++) CZ_TRY(cz_ids_add(&e->rows, begin + in->rows[i]));
+  return in->n_rows ? CZ_OK : cz_ids_add(&e->rows, begin + pooled_row(p->config, in->encoding.n));
 }
 
 /* Of LIST, one for each token, what is left without the surplus masks, which stand side by side. */
@@ -45,27 +46,38 @@ static cz_status add_kept(cz_ids *out, const cz_preparer *p, const int32_t *list
 static cz_status add_types(cz_example *e, const cz_preparer *p) {
   const bool typed = cz_family_key(p->config->family, CZ_FACT_N_TYPES);
   if (typed) return add_kept(&e->types, p, p->input.encoding.types);
-  for (size_t i = 0; i < e->inputs.len; i++) CZ_TRY(cz_ids_add(&e->types, 0));
+  while (e->types.len < e->inputs.len) CZ_TRY(cz_ids_add(&e->types, 0));
   return CZ_OK;
 }
 
-/** Appends text I of SET to OUT, as the prompt of P makes it, asking for WANTED (null: nothing).
- * Its number in OUT is that of the call. CZ_EINVAL as cz_prompt_apply and cz_prompt_answers. */
-cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set, size_t i,
-                          const cz_wanted *wanted) {
+/* One text of a record more. */
+static cz_status add_text(cz_preparer *p, const cz_prompt *prompt, const cz_text_set *set,
+                          size_t i) {
   cz_example *e = &p->example;
+  const int32_t begin = (int32_t)e->inputs.len;
   const uint64_t *hash = set->hashes ? &set->hashes[i] : NULL;
-  CZ_TRY(cz_prompt_apply_behind(&p->input, p->prompts, p->prompt, set->texts, i, p->demonstrations,
+  CZ_TRY(cz_prompt_apply_behind(&p->input, p->prompts, prompt, set->texts, i, p->demonstrations,
                                 hash));
   p->short_texts += p->input.dropped > 0;
   p->dropped += p->input.dropped;
   p->cut_texts += p->input.n_cut > 0;
   p->cut_tokens += p->input.n_cut;
-  cz_example_clear(e);
-  CZ_TRY(find_answers(p, set, i));
+  CZ_TRY(find_answers(p, prompt, set, i));
   CZ_TRY(add_kept(&e->inputs, p, p->input.encoding.ids));
   CZ_TRY(add_types(e, p));
-  CZ_TRY(add_rows(e, p));
+  return add_rows(e, p, begin);
+}
+
+/** Appends text I of SET to OUT, as the prompts of P make it, asking for WANTED (null: nothing).
+ * Its number in OUT is that of the call. CZ_EINVAL as cz_prompt_apply. */
+cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set, size_t i,
+                          const cz_wanted *wanted) {
+  cz_example *e = &p->example;
+  cz_example_clear(e);
+  for (size_t k = 0; k < (p->several ? p->several : 1); k++) {
+    CZ_TRY(add_text(p, p->prompt + k, set, i));
+    if (p->several > 1) CZ_TRY(cz_ids_add(&e->ends, (int32_t)e->inputs.len));
+  }
   e->text = (int64_t)e->inputs.len;
   e->klass = wanted ? wanted->label : -1;
   for (int64_t c = 0; wanted && wanted->soft && c < out->soft_classes; c++) {
@@ -81,6 +93,19 @@ cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *se
     CZ_TRY(
         cz_prepare_text(p, out, set, i, &(cz_wanted){.label = set->labels ? set->labels[i] : -1}));
   return CZ_OK;
+}
+
+/** How a classifier of CONFIG's family reads plain texts: the last token of one that begins and
+ * ends with tokens of its own, or what the tokenizer makes of it. */
+cz_reader_kind cz_reader_of(const cz_model_config *config) {
+  return config->family->pooled_last ? CZ_READS_FRAMED : CZ_READS_PLAIN;
+}
+
+/** Points P at what classifiers read of PROMPTS, which is borrowed. */
+void cz_preparer_plain(cz_preparer *p, const cz_prompts *prompts) {
+  p->prompts = prompts;
+  p->prompt = prompts->plains;
+  p->several = prompts->file->n_plains;
 }
 
 /** Frees the room in which inputs are made, and leaves P ready for use. */

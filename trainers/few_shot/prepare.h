@@ -1,5 +1,6 @@
 /* Texts of a set as the inputs of a model: under a pattern, with the mask as the row that the head
- * of classes reads, or as they stand, with the token that the family's classifier reads. */
+ * of classes reads, or as they stand, with the token that the family's classifier reads. A record
+ * whose classifier reads several texts is one input of them all, with a row in each. */
 #ifndef CZ_FEW_SHOT_PREPARE_H
 #define CZ_FEW_SHOT_PREPARE_H
 
@@ -16,7 +17,8 @@ typedef struct cz_wanted {
 /* Makes inputs, one at a time, and counts what was cut. Zero-initialise but for what it borrows. */
 typedef struct cz_preparer {
   const cz_prompts *prompts;
-  const cz_prompt *prompt;                 /* one of theirs */
+  const cz_prompt *prompt;                 /* one of theirs, the first of */
+  size_t several;                          /* texts of a record; 0: one */
   const cz_model_config *config;           /* of the model that will read them */
   bool trim;                               /* no more masks than the longest answer has tokens */
   const cz_demonstrations *demonstrations; /* in front of each, or null */
@@ -31,6 +33,8 @@ typedef struct cz_preparer {
 CZ_MUST cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set,
                                   size_t i, const cz_wanted *wanted);
 CZ_MUST cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *set);
+cz_reader_kind cz_reader_of(const cz_model_config *config);
+void cz_preparer_plain(cz_preparer *p, const cz_prompts *prompts);
 void cz_preparer_free(cz_preparer *p);
 
 #endif

@@ -31,11 +31,12 @@ void cz_published_batches(cz_batch_plan *b, const cz_published_epoch *epoch) {
  * `distillation_loss` of BATCH by, which is the Kullback-Leibler divergence (docs/pet.md 1.5). */
 double cz_published_excess(const cz_loop_job *job, const cz_batch *batch) {
   const cz_net_head_options *head = &job->heads[0].net;
+  const int64_t rows = head->together ? head->together : 1; /* of one answer */
   double sum = 0;
   for (int64_t s = 0; s < batch->n_shards; s++) {
     const cz_shard *shard = &batch->shards[s];
     if (shard->n_class_rows > 0)
-      sum += cz_soft_targets_entropy(shard->soft, (size_t)shard->n_class_rows,
+      sum += cz_soft_targets_entropy(shard->soft, (size_t)(shard->n_class_rows / rows),
                                      (int32_t)head->classes, head->temperature);
   }
   return sum / cz_loop_mean_of(job);

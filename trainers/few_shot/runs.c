@@ -10,7 +10,8 @@ cz_status cz_runs_over(const cz_runs *runs, const cz_prepared *inputs) {
                               .shards = 1,
                               .window = 1,
                               .on_long = CZ_LONG_REFUSE,
-                              .passes = 1};
+                              .passes = 1,
+                              .texts = runs->texts};
   const cz_prepared_use use = {.order = CZ_ORDER_LENGTH};
   cz_source source = {0};
   cz_batches *batches = NULL;

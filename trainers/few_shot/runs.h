@@ -7,7 +7,8 @@
 
 typedef struct cz_runs {
   const char *what;        /* for who is interrupted */
-  int64_t tokens, longest; /* of a run; of a text */
+  int64_t tokens, longest; /* of a run; of an example */
+  int64_t texts;           /* of an example; 0: one */
   void *self;
   cz_status (*run)(void *self, const cz_shard *shard); /* of one text or more */
 } cz_runs;

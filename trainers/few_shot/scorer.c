@@ -24,7 +24,9 @@ static cz_net_options net_options(const cz_scorer_options *o) {
                                      .capacity_rows = rows,
                                      .no_loss = true,
                                      .classes = o->classes,
-                                     .words = o->words}}};
+                                     .words = o->words,
+                                     .together = o->texts,
+                                     .choice = o->choice}}};
 }
 
 /** Builds a net that scores with MODEL, which is borrowed and may change its weights. The caller
@@ -50,25 +52,27 @@ cz_status cz_scorer_words(cz_scorer *s, const int32_t *words) {
   return cz_net_set_words(s->net, 0, words);
 }
 
-/* Scores of the shard's texts, each to its number's row. */
+/* Scores of the shard's records, each to its number's row. */
 static cz_status score_shard(void *self, const cz_shard *shard) {
   cz_scorer *s = self;
   const cz_graph_run_options run = {0};
-  const int64_t C = s->options.classes;
+  const int64_t C = s->options.classes, texts = s->options.texts ? s->options.texts : 1,
+                records = shard->segments / texts;
   cz_net_head_feed head;
   cz_feed feed;
   CZ_CHECK(shard->n_class_rows == shard->segments); /* one row a text */
   cz_feed_heads(&feed, &head, &s->net->options, shard, 1, 1);
   CZ_TRY(cz_net_feed(s->net, &feed));
   CZ_TRY(cz_graph_forward(s->net->graph, &run));
-  CZ_TRY(cz_graph_read(s->net->graph, s->room, s->net->heads[0].scores, shard->segments * C));
-  for (int64_t b = 0; b < shard->segments; b++)
+  CZ_TRY(cz_graph_read(s->net->graph, s->room, s->net->heads[0].scores, records * C));
+  for (int64_t b = 0; b < records; b++)
     for (int64_t c = 0; c < C; c++) {
+      const int64_t number = shard->numbers[b * texts];
       const double x = s->room[b * C + c];
       if (!isfinite(x))
         return CZ_FAIL(CZ_ENUMERIC, "the score of text %lld for class %lld is %g, not finite",
-                       (long long)shard->numbers[b], (long long)c, x);
-      s->scores[shard->numbers[b] * C + c] = (float)x;
+                       (long long)number, (long long)c, x);
+      s->scores[number * C + c] = (float)x;
     }
   return CZ_OK;
 }
@@ -79,6 +83,7 @@ cz_status cz_scorer_run(cz_scorer *s, float *scores, const cz_prepared *set) {
   const cz_runs runs = {.what = "scoring",
                         .tokens = s->options.batch_tokens,
                         .longest = s->options.max_length,
+                        .texts = s->options.texts,
                         .self = s,
                         .run = score_shard};
   s->scores = scores;

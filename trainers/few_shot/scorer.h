@@ -12,7 +12,9 @@ typedef struct cz_scorer cz_scorer;
 typedef struct cz_scorer_options {
   cz_net_head_kind head; /* LABEL_WORDS or CLASSIFIER */
   int64_t classes, words;
-  int64_t max_length, batch_tokens; /* batch_tokens at least max_length */
+  int64_t texts;                    /* of a record, which the classifier puts together; 0: one */
+  bool choice;                      /* and chooses among */
+  int64_t max_length, batch_tokens; /* of a record; batch_tokens at least that */
 } cz_scorer_options;
 
 CZ_MUST cz_status cz_scorer_create(cz_scorer **s, cz_model *model,

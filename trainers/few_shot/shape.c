@@ -14,15 +14,34 @@ static cz_loop_head loss_of(const cz_member_shape *s) {
                                 .soft = s->soft,
                                 .temperature = s->temperature,
                                 .classes = s->classes,
-                                .words = s->width},
+                                .words = s->width,
+                                .together = s->texts,
+                                .choice = s->choice},
                         .words = s->classifier ? NULL : s->words};
+}
+
+static int64_t texts_of(const cz_member_shape *s) { return s->texts ? s->texts : 1; }
+
+static int64_t longest_of(const cz_member_shape *s) { return texts_of(s) * s->max_length; }
+
+/** What a classifier of FILE reads of a record. */
+void cz_member_shape_plain(cz_member_shape *s, const cz_pattern_file *file) {
+  s->texts = (int64_t)file->n_plains;
+  s->choice = file->input == CZ_INPUT_CHOICE;
+}
+
+/** Numbers that the classification head of FILE has for a text: one a label, or, to be chosen
+ * among, one. */
+int64_t cz_member_shape_numbers(const cz_pattern_file *file) {
+  return file->input == CZ_INPUT_CHOICE ? 1 : (int64_t)file->n_labels;
 }
 
 /** What SHAPE says of JOB: what its batches hold, and the heads of its loss, which are classes and
  * with `lm` masked words. The rest of JOB stays as it is. */
 void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *s) {
   job->layout = CZ_LAYOUT_TOKENS;
-  job->batch.max_inputs = s->max_length;
+  job->batch.max_inputs = longest_of(s);
+  job->batch.texts = s->texts;
   job->batch.soft_classes = s->soft ? s->classes : 0;
   job->heads[0] = loss_of(s);
   job->heads[0].weight = 1 - s->lm;
@@ -32,7 +51,7 @@ void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *s) {
 
 /** Tokens of one run of a net that scores. */
 int64_t cz_member_shape_run(const cz_member_shape *s) {
-  return s->score_tokens > s->max_length ? s->score_tokens : s->max_length;
+  return s->score_tokens > longest_of(s) ? s->score_tokens : longest_of(s);
 }
 
 /** Builds the net that scores texts of SHAPE with MODEL, which is borrowed and may change its
@@ -41,7 +60,9 @@ cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model, const cz_m
   const cz_scorer_options o = {.head = head_of(s),
                                .classes = s->classes,
                                .words = s->width,
-                               .max_length = s->max_length,
+                               .texts = s->texts,
+                               .choice = s->choice,
+                               .max_length = longest_of(s),
                                .batch_tokens = cz_member_shape_run(s)};
   return cz_scorer_create(scorer, model, &o);
 }

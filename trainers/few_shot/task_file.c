@@ -13,6 +13,14 @@ static json_t *texts(const char *const *list, size_t n) {
   return array;
 }
 
+/* A text, of choice a list of them; the other order of similarity is made of the first. */
+static json_t *plain_of(const cz_pattern_file *file) {
+  const char *all[CZ_PATTERN_CHOICES];
+  if (file->input != CZ_INPUT_CHOICE) return cz_json_string(file->plains[0].text);
+  for (size_t i = 0; i < file->n_plains; i++) all[i] = file->plains[i].text;
+  return texts(all, file->n_plains);
+}
+
 /** Writes what FILE's classifier reads, inputs of at most MAX_LENGTH tokens, into FOLDER. */
 cz_status cz_task_file_write(const char *folder, const cz_pattern_file *file, int64_t max_length) {
   char path[4096];
@@ -21,7 +29,9 @@ cz_status cz_task_file_write(const char *folder, const cz_pattern_file *file, in
   if (st == CZ_OK) st = cz_json_set(root, "labels", texts(file->labels, file->n_labels));
   if (st == CZ_OK) st = cz_json_set_int(root, "max_length", max_length);
   if (st == CZ_OK) st = cz_json_set(root, "names", texts(file->fields, file->n_fields));
-  if (st == CZ_OK) st = cz_json_set_text(root, "plain", file->plain.text);
+  if (st == CZ_OK && file->input != CZ_INPUT_BARE)
+    st = cz_json_set_text(root, "input", cz_input_names[file->input]);
+  if (st == CZ_OK) st = cz_json_set(root, "plain", plain_of(file));
   if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, name);
   if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(1));
   json_decref(root);
@@ -61,20 +71,33 @@ static cz_status name_columns(json_t *fields, const json_t *root, const cz_json_
   return CZ_OK;
 }
 
+/* `input` and `plain`, where they are there; the patterns judge them. */
+static cz_status take_input(json_t *patterns, const json_t *root, const cz_json_place *at) {
+  const json_t *plain = json_object_get(root, "plain"), *list;
+  const char *text = NULL;
+  if (json_object_get(root, "input")) {
+    CZ_TRY(cz_json_get_text(&text, root, at, "input"));
+    CZ_TRY(cz_json_set_text(patterns, "input", text));
+  }
+  if (!plain) return CZ_OK;
+  if (json_is_array(plain)) {
+    CZ_TRY(get_texts(&list, root, at, "plain"));
+    return cz_json_set(patterns, "plain", json_incref((json_t *)list));
+  }
+  CZ_TRY(cz_json_get_text(&text, root, at, "plain"));
+  return cz_json_set_text(patterns, "plain", text);
+}
+
 /* The pattern file that the classifier's texts are made by: JSON is YAML as well. */
 static cz_status as_patterns(cz_buf *text, const json_t *root, const cz_json_place *at) {
   const json_t *labels;
-  const char *plain = NULL;
   json_t *patterns = json_object(), *fields = json_object();
   cz_status st;
   CZ_GO(st, cz_json_set(patterns, "fields", fields), done);
   CZ_GO(st, name_columns(fields, root, at), done);
   CZ_GO(st, get_texts(&labels, root, at, "labels"), done);
   CZ_GO(st, cz_json_set(patterns, "labels", json_incref((json_t *)labels)), done);
-  if (json_object_get(root, "plain")) {
-    CZ_GO(st, cz_json_get_text(&plain, root, at, "plain"), done);
-    CZ_GO(st, cz_json_set_text(patterns, "plain", plain), done);
-  }
+  CZ_GO(st, take_input(patterns, root, at), done);
   st = cz_json_print(text, patterns, 0);
 done:
   json_decref(patterns);
@@ -85,7 +108,7 @@ done:
  * takes to have one; CZ_EINVAL, or CZ_EUSAGE of a wrong `plain`, with the place for what it lacks.
  * The caller closes the patterns. */
 cz_status cz_task_file_read(cz_pattern_file **file, int64_t *max_length, const char *folder) {
-  static const char *const keys[] = {"fields", "labels", "max_length", "names", "plain"};
+  static const char *const keys[] = {"fields", "labels", "max_length", "names", "input", "plain"};
   char path[4096];
   json_t *root;
   cz_buf text = {0};

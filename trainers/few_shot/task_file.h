@@ -5,10 +5,12 @@
  *      "labels": ["games", "fonts"], their order numbers the classes
  *      "max_length": 256,            tokens of an input
  *      "names": ["a"],               of the fields, in `plain`
- *      "plain": "{a*}"}              what the classifier reads (docs/pet.md 3)
+ *      "input": "single",            how it reads that: single, pair, similarity or choice
+ *      "plain": "{a*}"}              what it reads, of choice a list (docs/pet.md 3.2)
  *
- * The last two may be left out: the classifier then reads the first field, and the others behind
- * it as a second segment, all of them shortened where they are too long. */
+ * The last three may be left out: the classifier then reads the first field, and the others behind
+ * it as a second segment, all of them shortened where they are too long, with no other tokens
+ * around them than the tokenizer puts there. */
 #ifndef CZ_FEW_SHOT_TASK_FILE_H
 #define CZ_FEW_SHOT_TASK_FILE_H
 

@@ -64,6 +64,7 @@ static extent measure(const filling *f) {
  * code has it. */
 static bool has_second(const filling *f) {
   const cz_prompt *p = f->prompt;
+  if (p->always_pair) return true;
   for (size_t i = p->pattern->second; i < p->pattern->n; i++)
     if (p->pieces[i].kind != CZ_PIECE_SOURCE || !f->sources[p->pieces[i].source].empty) return true;
   return false;
@@ -126,6 +127,23 @@ static cz_status append(cz_prompt_input *out, const filling *f, size_t i, size_t
   for (size_t j = begin; f->prompt->pieces[i].kind == CZ_PIECE_MASK && j < n[k]; j++)
     out->rows[out->n_rows++] = (int32_t)j;
   return CZ_OK;
+}
+
+/* A token of the prompt's frame behind segment K, N tokens so far; nothing without a frame. */
+static cz_status append_token(cz_prompt_input *out, const filling *f, int32_t id, size_t k,
+                              size_t n[2]) {
+  return f->prompt->frame ? add_ids(out, k, n, &id, 1) : CZ_OK;
+}
+
+/* start a extract, or start a delimiter b extract; without a frame the segments alone. */
+static cz_status append_all(cz_prompt_input *out, const filling *f, size_t n[2]) {
+  static const cz_prompt_frame none = {-1, -1, -1};
+  const cz_prompt *p = f->prompt;
+  const cz_prompt_frame *frame = p->frame ? p->frame : &none;
+  CZ_TRY(append_token(out, f, frame->start, 0, n));
+  for (size_t k = 0; k < p->pattern->n; k++) CZ_TRY(append(out, f, k, n));
+  if (out->pair) CZ_TRY(append_token(out, f, frame->delimiter, 0, n));
+  return append_token(out, f, frame->extract, out->pair, n);
 }
 
 /* Rows count in their segment so far; from here in the whole input. */
@@ -229,7 +247,7 @@ cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts *prompts
   if (demonstrations)
     CZ_TRY(add_demonstrations(out, &f, demonstrations, hash, maximum - (total - out->n_cut), n));
   CZ_TRY(cut(out, &f, &e, out->n_cut));
-  for (size_t k = 0; k < prompt->pattern->n; k++) CZ_TRY(append(out, &f, k, n));
+  CZ_TRY(append_all(out, &f, n));
   CZ_TRY(cz_tokenizer_assemble(prompts->tokenizer, &out->encoding, out->segment[0], n[0],
                                out->segment[1], n[1], out->pair));
   return place_rows(out, &f);

@@ -1,5 +1,6 @@
 #include "prompts/patterns.h"
 #include "base/nearest.h"
+#include "prompts/plain.h"
 #include "prompts/template.h"
 #include "tasks/readers/fields.h"
 
@@ -210,28 +211,6 @@ static cz_status read_pattern(cz_pattern *p, cz_pattern_file *f, const cz_config
   return cz__template_parse_pattern(p, room, true);
 }
 
-/* The first field, and the others behind ||, all of them shortenable. */
-static cz_status default_plain(const char **out, const cz_pattern_file *f) {
-  cz_buf text = {0};
-  char *copy = NULL;
-  cz_status st = CZ_OK;
-  for (size_t i = 0; i < f->n_fields && st == CZ_OK; i++)
-    st = cz_buf_addf(&text, "%s{%s*}", i == 1 ? " || " : i ? " " : "", f->fields[i]);
-  if (st == CZ_OK) st = cz_arena_strdup(f->arena, &copy, text.data);
-  cz_buf_free(&text);
-  *out = copy;
-  return st;
-}
-
-/* The pattern without words and mask that classifiers read. */
-static cz_status read_plain(cz_pattern_file *f, const cz_config_node *root,
-                            cz__template_room *room) {
-  const cz_config_node *node = cz_config_get(root, "plain");
-  f->plain = (cz_pattern){.node = node ? node : root};
-  CZ_TRY(node ? cz_config_text(&f->plain.text, node) : default_plain(&f->plain.text, f));
-  return cz__template_parse_pattern(&f->plain, room, false);
-}
-
 static cz_status keep_sources(cz_pattern_file *f, const cz__template_room *room) {
   cz_pattern_source *kept;
   CZ_TRY(cz_arena_alloc(f->arena, &kept, room->n_sources, sizeof *kept));
@@ -242,20 +221,19 @@ static cz_status keep_sources(cz_pattern_file *f, const cz__template_room *room)
 }
 
 static cz_status read_patterns(cz_pattern_file *f, const cz_config_node *root) {
-  const cz_config_node *node;
+  const cz_config_node *node = cz_config_get(root, "patterns");
   const cz_label_words *words;
   cz__template_room room = {.arena = f->arena, .fields = f->fields, .n_fields = f->n_fields};
   cz_status st = CZ_OK;
   CZ_TRY(read_words(&words, f, cz_config_get(root, "words"), NULL));
-  CZ_TRY(cz_config_need(&node, root, "patterns"));
-  CZ_TRY(cz_config_expect(node, CZ_CONFIG_SEQUENCE));
-  f->n_patterns = cz_config_count(node);
-  if (f->n_patterns == 0) return cz_config_error(node, "there is no pattern");
+  if (node) CZ_TRY(cz_config_expect(node, CZ_CONFIG_SEQUENCE));
+  f->n_patterns = node ? cz_config_count(node) : 0;
+  if (node && f->n_patterns == 0) return cz_config_error(node, "there is no pattern");
   CZ_TRY(cz_arena_alloc(f->arena, &f->patterns, f->n_patterns, sizeof *f->patterns));
   CZ_GO(st, read_choices(f, root, &room), done);
   for (size_t i = 0; i < f->n_patterns; i++)
     CZ_GO(st, read_pattern(&f->patterns[i], f, cz_config_at(node, i), words, &room), done);
-  CZ_GO(st, read_plain(f, root, &room), done);
+  CZ_GO(st, cz__plain_read(f, root, &room, false), done);
   CZ_GO(st, keep_sources(f, &room), done);
 done:
   free(room.sources);
@@ -270,8 +248,8 @@ static cz_status read_separator(cz_pattern_file *f, const cz_config_node *root) 
 }
 
 static cz_status read_root(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields",  "label_column", "labels",    "words", "plain",
-                                     "choices", "patterns",     "separator", NULL};
+  static const char *const keys[] = {"fields", "label_column", "labels",   "words",     "input",
+                                     "plain",  "choices",      "patterns", "separator", NULL};
   const cz_config_node *root = cz_config_root(f->config);
   CZ_TRY(cz_config_only(root, keys));
   CZ_TRY(read_separator(f, root));
@@ -282,7 +260,7 @@ static cz_status read_root(cz_pattern_file *f, const char *labels) {
 
 /* What a classifier needs of it: neither words nor patterns. */
 static cz_status read_classifier(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields", "labels", "plain", NULL};
+  static const char *const keys[] = {"fields", "labels", "input", "plain", NULL};
   const cz_config_node *root = cz_config_root(f->config);
   cz__template_room room = {.arena = f->arena};
   CZ_TRY(cz_config_only(root, keys));
@@ -290,7 +268,7 @@ static cz_status read_classifier(cz_pattern_file *f, const char *labels) {
   CZ_TRY(read_labels(f, root, labels));
   room.fields = f->fields;
   room.n_fields = f->n_fields;
-  cz_status st = read_plain(f, root, &room);
+  cz_status st = cz__plain_read(f, root, &room, true);
   if (st == CZ_OK) st = keep_sources(f, &room);
   free(room.sources);
   return st;
@@ -337,7 +315,7 @@ cz_status cz_patterns_parse(cz_pattern_file **file, const char *name, const char
 }
 
 /** A file for classifiers alone, without words and patterns: N bytes of TEXT with `fields`,
- * `labels` and, if wanted, `plain`. The same errors. The caller closes the file. */
+ * `labels` and, if wanted, `input` and `plain`. The same errors. The caller closes the file. */
 cz_status cz_patterns_parse_classifier(cz_pattern_file **file, const char *name, const char *text,
                                        size_t n) {
   cz_config *config;

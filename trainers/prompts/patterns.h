@@ -57,6 +57,19 @@ typedef struct cz_pattern {
   const cz_label_words *words; /* [n_labels] */
 } cz_pattern;
 
+/* What a classifier reads of a record without a prompt: Radford et al. 2018, section 3.3 and
+ * figure 1. */
+typedef enum cz_input_kind {
+  CZ_INPUT_SINGLE,     /* one text */
+  CZ_INPUT_PAIR,       /* two, one behind the other */
+  CZ_INPUT_SIMILARITY, /* two in both orders, whose representations are added */
+  CZ_INPUT_CHOICE,     /* a text for each label, which gets one number; softmax over those */
+  CZ_INPUT_KINDS,
+  CZ_INPUT_BARE = CZ_INPUT_KINDS /* a classifier's file that does not say: `plain` as it stands */
+} cz_input_kind;
+
+extern const char *const cz_input_names[];
+
 /* Everything is owned by the file and does not change. */
 typedef struct cz_pattern_file {
   cz_arena *arena;
@@ -74,13 +87,16 @@ typedef struct cz_pattern_file {
   const size_t *choices; /* [n_labels] source of each label's answer in a record; null: labels have
                             words */
   cz_pattern *patterns;
-  size_t n_patterns;
+  size_t n_patterns;     /* 0: the file is for classifiers alone */
   const char *separator; /* stands behind each demonstration */
-  cz_pattern plain; /* without words and mask, for classifiers; by default first field || the other
-                       fields, all of them shortenable */
+  cz_input_kind input;
+  cz_pattern *plains; /* what classifiers read, without words and mask: one, of SIMILARITY two, of
+                         CHOICE one a label. By default first field || the other fields, of CHOICE
+                         first field || each of the others, all of them shortenable */
+  size_t n_plains;
 } cz_pattern_file;
 
-enum { CZ_PATTERN_MASKS = 64, CZ_PATTERN_FIELDS = 32 };
+enum { CZ_PATTERN_MASKS = 64, CZ_PATTERN_FIELDS = 32, CZ_PATTERN_CHOICES = 16 };
 
 CZ_MUST cz_status cz_patterns_open(cz_pattern_file **file, const char *path, const char *labels);
 CZ_MUST cz_status cz_patterns_parse(cz_pattern_file **file, const char *name, const char *text,

@@ -53,6 +53,7 @@ static cz_status make_piece(cz_prompts *p, cz_prompt_piece *out, const cz_patter
 
 /* Whether the second segment is there when all fields are empty. */
 static bool keeps_second(const cz_prompt *prompt) {
+  if (prompt->always_pair) return true;
   for (size_t i = prompt->pattern->second; i < prompt->pattern->n; i++)
     if (prompt->pieces[i].kind != CZ_PIECE_SOURCE) return true;
   return false;
@@ -68,14 +69,18 @@ static cz_status refuse_length(const cz_prompts *p, const cz_prompt *prompt) {
                          prompt->pattern->masks == 1 ? "" : "s", special, p->max_length);
 }
 
+/* Around one segment a frame puts two tokens, around two three. Where a record has several PLAIN
+ * texts, each is read as two segments, though one may be empty. */
 static cz_status make_prompt(cz_prompts *p, cz_prompt *prompt, const cz_pattern *pattern,
-                             cz_encoding *e, cz_tokenizer_scratch *scratch) {
+                             bool plain, cz_encoding *e, cz_tokenizer_scratch *scratch) {
   cz_prompt_piece *pieces;
-  *prompt = (cz_prompt){.pattern = pattern, .pair = pattern->second < pattern->n};
+  const cz_prompt_frame *frame = plain && p->framed ? &p->frame : NULL;
+  *prompt = (cz_prompt){.pattern = pattern, .pair = pattern->second < pattern->n, .frame = frame};
+  prompt->always_pair = plain && prompt->pair && p->file->n_plains > 1;
   CZ_TRY(cz_arena_alloc(p->arena, &pieces, pattern->n, sizeof *pieces));
   prompt->pieces = pieces;
   for (int pair = 0; pair < 2; pair++)
-    prompt->special[pair] = cz_tokenizer_added(p->tokenizer, pair);
+    prompt->special[pair] = cz_tokenizer_added(p->tokenizer, pair) + (frame ? 2 + (size_t)pair : 0);
   for (size_t i = 0; i < pattern->n; i++) {
     CZ_TRY(make_piece(p, &pieces[i], pattern, &pattern->pieces[i], e, scratch));
     prompt->fixed += pieces[i].n;
@@ -84,7 +89,7 @@ static cz_status make_prompt(cz_prompts *p, cz_prompt *prompt, const cz_pattern 
   return prompt->fixed > p->max_length ? refuse_length(p, prompt) : CZ_OK;
 }
 
-static cz_status check(const cz_prompts *p, int64_t max_length) {
+static cz_status check(const cz_prompts *p, int64_t max_length, cz_reader_kind reader) {
   if (max_length < 1 || max_length > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
                    (long long)max_length);
@@ -94,43 +99,90 @@ static cz_status check(const cz_prompts *p, int64_t max_length) {
   return CZ_OK;
 }
 
-static cz_status make_all(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *scratch) {
+static cz_status make_items(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *scratch) {
   const cz_pattern_file *file = p->file;
-  cz_prompt_piece separator = {0};
-  CZ_TRY(cz__prompt_needs_space(&p->leading_space, p->tokenizer, e, scratch));
-  CZ_TRY(make_text(p, &separator, file->separator ? file->separator : "", e, scratch));
-  p->separator = separator.ids;
-  p->n_separator = separator.n;
   CZ_TRY(cz_arena_alloc(p->arena, &p->items, file->n_patterns, sizeof *p->items));
   for (size_t i = 0; i < file->n_patterns; i++) {
-    CZ_TRY(make_prompt(p, &p->items[i], &file->patterns[i], e, scratch));
+    CZ_TRY(make_prompt(p, &p->items[i], &file->patterns[i], false, e, scratch));
     CZ_TRY(cz__prompt_words(p, &p->items[i], e, scratch));
   }
-  return make_prompt(p, &p->plain, &file->plain, e, scratch);
+  return CZ_OK;
 }
 
-/** FILE's patterns for TOKENIZER and inputs of at most MAX_LENGTH tokens; file and tokenizer are
- * borrowed. CZ_EUSAGE that points into the file: a word that is not what words.c demands, a pattern
- * that is too long even with empty fields, with the counts; or when there is no label. The caller
- * destroys the prompts. */
-cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
-                            const cz_tokenizer *tokenizer, int64_t max_length) {
+static cz_status make_plains(cz_prompts *p, cz_encoding *e, cz_tokenizer_scratch *scratch) {
+  const cz_pattern_file *file = p->file;
+  CZ_TRY(cz_arena_alloc(p->arena, &p->plains, file->n_plains, sizeof *p->plains));
+  for (size_t i = 0; i < file->n_plains; i++)
+    CZ_TRY(make_prompt(p, &p->plains[i], &file->plains[i], true, e, scratch));
+  return CZ_OK;
+}
+
+/* The first of IDS that is one; -1: none is. */
+static int32_t first_of(const int32_t *ids, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (ids[i] >= 0) return ids[i];
+  return -1;
+}
+
+/* The tokenizer's own tokens in these roles; GPT-2's has one for all, <|endoftext|>. */
+static cz_status find_frame(cz_prompts *p) {
+  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(p->tokenizer);
+  p->frame = (cz_prompt_frame){.start = first_of((int32_t[]){f->bos, f->eos}, 2),
+                               .delimiter = first_of((int32_t[]){f->sep, f->eos, f->bos}, 3),
+                               .extract = first_of((int32_t[]){f->cls, f->eos, f->bos}, 3)};
+  if (p->frame.start >= 0 && p->frame.extract >= 0) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%s: a causal model's classifier reads the last token of start, text and extract, "
+                 "and the tokenizer has no token for that: tokenizer_config.json names them as "
+                 "bos_token, sep_token (between two texts) and cls_token, each by default "
+                 "eos_token",
+                 p->file->path);
+}
+
+static cz_status make_all(cz_prompts *p, cz_reader_kind reader, cz_encoding *e,
+                          cz_tokenizer_scratch *scratch) {
+  p->framed = reader == CZ_READS_FRAMED && p->file->input != CZ_INPUT_BARE &&
+              !cz_tokenizer_added(p->tokenizer, false);
+  cz_prompt_piece separator = {0};
+  CZ_TRY(cz__prompt_needs_space(&p->leading_space, p->tokenizer, e, scratch));
+  CZ_TRY(make_text(p, &separator, p->file->separator ? p->file->separator : "", e, scratch));
+  p->separator = separator.ids;
+  p->n_separator = separator.n;
+  if (reader == CZ_READS_PROMPTS) CZ_TRY(make_items(p, e, scratch));
+  if (p->framed) CZ_TRY(find_frame(p));
+  return make_plains(p, e, scratch);
+}
+
+/** FILE's patterns for TOKENIZER and inputs of at most MAX_LENGTH tokens, as READER wants them;
+ * file and tokenizer are borrowed. CZ_EUSAGE that points into the file: a word that is not what
+ * words.c demands, a pattern that is too long even with empty fields, with the counts; or when
+ * there is no token for a frame, or no label. The caller destroys
+ * the prompts. */
+cz_status cz_prompts_create_for(cz_prompts **prompts, const cz_pattern_file *file,
+                                const cz_tokenizer *tokenizer, int64_t max_length,
+                                cz_reader_kind reader) {
   cz_tokenizer_scratch *scratch = NULL;
   cz_encoding e = {0};
   cz_status st;
   CZ_TRY(cz_alloc(prompts, 1, sizeof **prompts));
   cz_prompts *p = *prompts;
   *p = (cz_prompts){.file = file, .tokenizer = tokenizer};
-  CZ_GO(st, check(p, max_length), done);
+  CZ_GO(st, check(p, max_length, reader), done);
   p->max_length = (size_t)max_length;
   CZ_GO(st, cz_arena_create(&p->arena, "prompts"), done);
   CZ_GO(st, cz_tokenizer_scratch_create(&scratch, tokenizer), done);
-  CZ_GO(st, make_all(p, &e, scratch), done);
+  CZ_GO(st, make_all(p, reader, &e, scratch), done);
 done:
   cz_encoding_free(&e);
   cz_tokenizer_scratch_destroy(&scratch);
   if (st != CZ_OK) cz_prompts_destroy(prompts);
   return st;
+}
+
+/** cz_prompts_create_for of prompts: patterns with masks, and the plain texts without a frame. */
+cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
+                            const cz_tokenizer *tokenizer, int64_t max_length) {
+  return cz_prompts_create_for(prompts, file, tokenizer, max_length, CZ_READS_PROMPTS);
 }
 
 /** Frees the prompts, clears the pointer, accepts null. */

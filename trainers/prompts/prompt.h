@@ -21,13 +21,21 @@ typedef struct cz_prompt_piece {
   size_t source; /* of SOURCE */
 } cz_prompt_piece;
 
+/* GPT's tokens around texts (Radford et al. 2018, section 3.3): rows of the word table that the
+ * tokenizer has already. */
+typedef struct cz_prompt_frame {
+  int32_t start, delimiter, extract;
+} cz_prompt_frame;
+
 typedef struct cz_prompt {
   const cz_pattern *pattern;
   const cz_prompt_piece *pieces; /* [pattern->n] */
-  bool pair;            /* there are two segments, unless the second is empty in a record */
-  size_t special[2];    /* tokens that the post-processor adds to one segment, and to two */
-  size_t fixed;         /* tokens with empty fields: texts, masks, special ones */
-  size_t n_words;       /* W, the most that a label has; 0 of `plain` */
+  bool pair;                    /* there are two segments, unless the second is empty in a record */
+  bool always_pair;             /* also where it is: texts of one record are read alike */
+  const cz_prompt_frame *frame; /* tokens around the segments; null: the post-processor's alone */
+  size_t special[2];            /* tokens that are put around one segment, and around two */
+  size_t fixed;                 /* tokens with empty fields: texts, masks, special ones */
+  size_t n_words;               /* W, the most that a label has; 0 of `plain` */
   const int32_t *words; /* ids [C, W, masks]; -1 behind a label's last word, and behind the last
                            token of a word that has fewer than there are masks */
   bool choices;         /* each record has answers of its own: there are no words, and W is 1 */
@@ -38,16 +46,25 @@ typedef struct cz_prompts {
   cz_arena *arena;
   const cz_pattern_file *file;
   const cz_tokenizer *tokenizer;
-  size_t max_length;        /* tokens of an input, special ones included */
-  bool leading_space;       /* texts get a space in front, as words inside a text have */
-  cz_prompt *items;         /* [file->n_patterns] */
-  cz_prompt plain;          /* of file->plain */
+  size_t max_length;  /* tokens of an input, special ones included */
+  bool leading_space; /* texts get a space in front, as words inside a text have */
+  bool framed;        /* plain texts stand in the frame: */
+  cz_prompt_frame frame;
+  cz_prompt *items;         /* [file->n_patterns]; null where classifiers alone read */
+  cz_prompt *plains;        /* [file->n_plains] */
   const int32_t *separator; /* [n_separator] ids of file->separator */
   size_t n_separator;
 } cz_prompts;
 
+/* Who reads. A causal model's classifier reads its text's last token: where the tokenizer puts
+ * none around a text, the plain ones get a frame. */
+typedef enum cz_reader_kind { CZ_READS_PROMPTS, CZ_READS_PLAIN, CZ_READS_FRAMED } cz_reader_kind;
+
 CZ_MUST cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
                                     const cz_tokenizer *tokenizer, int64_t max_length);
+CZ_MUST cz_status cz_prompts_create_for(cz_prompts **prompts, const cz_pattern_file *file,
+                                        const cz_tokenizer *tokenizer, int64_t max_length,
+                                        cz_reader_kind reader);
 void cz_prompts_destroy(cz_prompts **prompts);
 
 /* Sources of records, tokenised. Of a long text no more ids are kept than an input can hold. */

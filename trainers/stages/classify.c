@@ -221,6 +221,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   cz_status st;
   CZ_GO(st, cz__classify_bind(&c, recipe, out->config_hash), done);
   CZ_GO(st, cz_few_shot_open(&c.f, recipe, s), done);
+  CZ_GO(st, cz__classify_input(&c, c.f.examples->file), done);
   CZ_GO(st, has_texts(&c, recipe, !c.f.examples->t.n), done);
   CZ_GO(st, can_keep(&c, recipe), done);
   CZ_GO(st, draw_demonstrations(&c, recipe), done);
@@ -247,15 +248,16 @@ done:
   return st;
 }
 
-/* What the run will say of the patterns, before the stages in front of this one have run. */
+/* What the run will say of the pattern file, before the stages in front of this one have run. */
 static cz_status check_patterns(const cz__classifying *c, const cz_recipe *recipe) {
   const cz_examples_keys *k = &c->f.keys;
   cz_pattern_file *file;
   int32_t *list = NULL;
   size_t n;
-  if (!cz__classify_prompts(c) || !*k->pattern || !cz_fs_exists(k->pattern)) return CZ_OK;
+  if (!*k->pattern || !cz_fs_exists(k->pattern)) return CZ_OK;
   CZ_TRY(cz_patterns_open(&file, k->pattern, *k->labels ? k->labels : NULL));
-  cz_status st = cz__classify_patterns(&list, &n, c, file, recipe);
+  cz_status st = cz__classify_prompts(c) ? cz__classify_patterns(&list, &n, c, file, recipe)
+                                         : cz__classify_input(c, file);
   free(list);
   cz_patterns_close(&file);
   return st;

@@ -45,6 +45,7 @@ bool cz__classify_encodes(const cz__classifying *c);
 bool cz__classify_trains(const cz__classifying *c);
 CZ_MUST cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe,
                                     uint64_t config_hash);
+CZ_MUST cz_status cz__classify_input(const cz__classifying *c, const cz_pattern_file *file);
 CZ_MUST cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying *c,
                                         const cz_pattern_file *file, const cz_recipe *recipe);
 CZ_MUST cz_status cz__classify_cost(cz_cost *cost, const cz_recipe *recipe);

@@ -121,6 +121,7 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
   CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, cz__classify_trains(c)));
   c->f.head = cz__classify_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
   c->f.by_causal = c->keys.strategy == CZ__TUNING_FREE;
+  c->f.mean = cz__classify_encodes(c);
   const cz__classify_keys *k = &c->keys;
   const cz_batch_plan *b = &c->f.job.batch;
   if (cz__classify_trains(c)) CZ_TRY(cz_few_shot_follow(&c->f, recipe, (cz_fidelity)k->fidelity));
@@ -170,11 +171,26 @@ static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *fi
   return CZ_OK;
 }
 
+/** CZ_EUSAGE where FILE's records are several texts and the strategy reads one. */
+cz_status cz__classify_input(const cz__classifying *c, const cz_pattern_file *file) {
+  if (!cz__classify_encodes(c) || file->n_plains == 1) return CZ_OK;
+  return cz_config_error(file->plains[0].node,
+                         "input: %s puts %zu texts of a record together, and strategy %s encodes "
+                         "one; strategy finetune reads them",
+                         cz_input_names[file->input], file->n_plains,
+                         cz__strategy_names[c->keys.strategy]);
+}
+
 /* The patterns of FILE that the key names, or all. */
 cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying *c,
                                 const cz_pattern_file *file, const cz_recipe *recipe) {
   const size_t all = file->n_patterns;
   const char *at = c->keys.patterns;
+  if (!all)
+    return cz_config_error(cz_config_root(file->config),
+                           "there are no `patterns`, which strategy %s wants; strategy finetune "
+                           "reads records without one",
+                           cz__strategy_names[c->keys.strategy]);
   CZ_TRY(cz_alloc(list, all, sizeof **list));
   for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
   while (*at) {

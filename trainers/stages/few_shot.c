@@ -88,7 +88,14 @@ static cz_status refuse_family(const cz_few_shot *f, const cz_recipe *recipe,
                          masked ? "; classify.strategy=finetune wants no masked LM" : "");
 }
 
-/* What the model can hold and the head that is wanted, told by its config.json. */
+/** How the members of F read texts, those of a model of CONFIG, whose family may not be known. */
+cz_reader_kind cz_few_shot_reader(const cz_few_shot *f, const cz_model_config *config) {
+  if (f->head != CZ_HEAD_CLASSIFICATION) return CZ_READS_PROMPTS;
+  return config->family && !f->mean ? cz_reader_of(config) : CZ_READS_PLAIN;
+}
+
+/* What the model can hold and the head that is wanted, told by its config.json; and how it reads.
+ */
 static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name),
                        *key = cz_config_get(node, "max_length");
@@ -97,6 +104,7 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
   CZ_TRY(cz_fs_join(path, sizeof path, f->init, "config.json"));
   CZ_TRY(cz_hf_config_read(&c, path));
   f->config = c;
+  f->reader = cz_few_shot_reader(f, &c);
   if (c.family->positions == CZ_POSITIONS_LEARNED && f->keys.max_length > cz_model_longest(&c))
     return cz_config_error(key ? key : node,
                            "%s%lld tokens are more than the %lld positions that %s has",
@@ -114,7 +122,7 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
 static cz_status open_examples(cz_few_shot *f, const cz_recipe *recipe) {
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
   CZ_TRY(cz_recipe_ids_fit(f->tokenizer, &f->config, f->init));
-  return cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed);
+  return cz_examples_open_for(&f->examples, &f->keys, f->tokenizer, recipe->seed, f->reader);
 }
 
 static cz_status choose(cz_few_shot *f, const cz_recipe *recipe) {
@@ -215,8 +223,8 @@ static cz_status check_examples(cz_check *check, const cz_recipe *recipe, cz_few
   bool first = false;
   cz_status st = cz_config_canonical(&text, cz_config_get(recipe->node, cz_examples_section.name));
   if (st == CZ_OK)
-    st = cz_check_once(check, &first, "examples of %s, seed %llu: %s", f->init,
-                       (unsigned long long)recipe->seed, text.data);
+    st = cz_check_once(check, &first, "examples of %s, seed %llu, reader %d: %s", f->init,
+                       (unsigned long long)recipe->seed, (int)f->reader, text.data);
   cz_buf_free(&text);
   if (st != CZ_OK || !first) return st;
   CZ_TRY(open_examples(f, recipe));

@@ -16,6 +16,8 @@ typedef struct cz_few_shot {
   bool by_causal;         /* a causal LM may answer as well */
   bool causal;            /* and it does: told when the model's config.json is read */
   cz_model_config config; /* of that folder */
+  bool mean;              /* no head does, but the mean of the text's states */
+  cz_reader_kind reader;  /* how texts are read; known as `config` is */
   cz_tokenizer *tokenizer;
   cz_examples *examples;
   cz_comm *alone; /* the process by itself: ranks compute members of their own */
@@ -30,6 +32,7 @@ CZ_MUST cz_status cz_few_shot_fit(const cz_few_shot *f, const cz_member_plan *pl
 /* TRAINED: of members that are, null where none is; its classes and words need not be known. */
 CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
                                     const cz_member_shape *trained);
+cz_reader_kind cz_few_shot_reader(const cz_few_shot *f, const cz_model_config *config);
 CZ_MUST cz_status cz_few_shot_results(cz_check *check, const char *name);
 cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s);
 CZ_MUST cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,

@@ -52,7 +52,8 @@ static cz_status open_examples(cz_few_shot_cost *x, const cz_recipe *recipe) {
   cz_few_shot *f = x->f;
   const bool chosen = f->keys.chosen && cz_fs_is_dir(f->keys.chosen_by);
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
-  CZ_TRY(cz_examples_open(&f->examples, &f->keys, f->tokenizer, recipe->seed));
+  f->reader = cz_few_shot_reader(f, &x->config);
+  CZ_TRY(cz_examples_open_for(&f->examples, &f->keys, f->tokenizer, recipe->seed, f->reader));
   if (chosen) CZ_TRY(cz_examples_choose(f->examples, &f->keys));
   x->file = f->examples->file;
   x->texts[CZ_COUNT_T] = (double)f->examples->t.n;
@@ -226,25 +227,31 @@ static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, 
     add_trained(r, x, texts, n, answers, masked);
 }
 
-/* N texts of SET, spread over it, under PATTERN or, for -1, as they stand. SET null: nothing is
+/* Texts of one record under PATTERN; a classifier, for -1, may read several, masked LM one. */
+static size_t texts_of_record(const cz_few_shot_cost *x, int32_t pattern, cz_read_for purpose) {
+  return pattern < 0 && purpose != CZ_READ_MASKED && x->file ? x->file->n_plains : 1;
+}
+
+/* N records of SET, spread over it, under PATTERN or, for -1, as they stand. SET null: nothing is
  * known of them but how many. */
 static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_text_set *set,
                            double n, int32_t pattern, cz_read_for purpose) {
   cz_prompt_input input = {0};
   answer_counts answers;
   cz_status st = CZ_OK;
+  const size_t each = texts_of_record(x, pattern, purpose), wanted = (size_t)n;
   *out = (cz_reading){0};
   if (!set) {
     CZ_TRY(answers_of(&answers, x, pattern, NULL, 0));
-    return add_prompts(out, x, n, (double)x->f->keys.max_length, &answers, purpose), CZ_OK;
+    for (size_t k = 0; k < each; k++)
+      add_prompts(out, x, n, (double)x->f->keys.max_length, &answers, purpose);
   }
-  const cz_prompts *p = x->f->examples->prompts;
-  const cz_prompt *prompt = pattern < 0 ? &p->plain : &p->items[pattern];
+  const cz_prompts *p = set ? x->f->examples->prompts : NULL;
   const cz_demonstrations *shown =
       pattern >= 0 && x->demonstrations ? &x->demonstrations[pattern] : NULL;
-  const size_t wanted = (size_t)n;
-  for (size_t i = 0; i < wanted; i++) {
-    const size_t at = i * set->n / wanted;
+  for (size_t i = 0; set && i < wanted * each; i++) {
+    const size_t at = i / each * set->n / wanted;
+    const cz_prompt *prompt = pattern < 0 ? &p->plains[i % each] : &p->items[pattern];
     const uint64_t *hash = set->hashes ? &set->hashes[at] : NULL;
     CZ_GO(st, cz_prompt_apply_behind(&input, p, prompt, set->texts, at, shown, hash), done);
     if (pattern >= 0 && x->f->causal) {
@@ -255,6 +262,7 @@ static cz_status read_some(cz_reading *out, const cz_few_shot_cost *x, const cz_
     add_prompts(out, x, 1, (double)input.encoding.n, &answers, purpose);
   }
 done:
+  out->texts /= (double)each; /* a record's count as one */
   cz_prompt_input_free(&input);
   return st;
 }

@@ -1,19 +1,23 @@
 /* What a few-shot stage has opened fits together: told before anything is computed, since texts
  * are scored after a member is trained. */
 #include "stages/few_shot.h"
+#include "few_shot/shape.h"
 #include "nn/hf_survey.h"
 
-/* A classifier that the folder has is one of as many classes as there are labels. */
+/* A classifier that the folder has is one of as many classes as there are labels, or of one number
+ * where texts are chosen among. */
 static cz_status fits_classes(const cz_few_shot *f) {
   const cz_examples *e = f->examples;
+  const int64_t wanted = cz_member_shape_numbers(e->file);
   cz_hf_survey s;
   if (f->head != CZ_HEAD_CLASSIFICATION) return CZ_OK;
   cz_status st = cz_hf_survey_open(&s, f->init);
-  if (st == CZ_OK && s.present & CZ_HEAD_BIT(f->head) && s.config.n_labels != e->classes)
+  if (st == CZ_OK && s.present & CZ_HEAD_BIT(f->head) && s.config.n_labels != wanted)
     st = CZ_FAIL(CZ_EUSAGE,
-                 "%s has a classifier of %lld classes, and %s has %d labels; begin with a model "
+                 "%s has a classifier of %lld classes, and %s has %d labels%s; begin with a model "
                  "that has none, or with other labels",
-                 f->init, (long long)s.config.n_labels, e->file->path, (int)e->classes);
+                 f->init, (long long)s.config.n_labels, e->file->path, (int)e->classes,
+                 wanted == 1 ? ", whose texts get one number each (input: choice)" : "");
   cz_hf_survey_close(&s);
   return st;
 }
@@ -66,7 +70,9 @@ cz_status cz_few_shot_fit(const cz_few_shot *f, const cz_member_plan *plans, siz
   for (size_t i = 0; i < n; i++) {
     const int32_t pattern = plans[i].pattern;
     if (i && plans[i - 1].pattern == pattern) continue;
-    CZ_TRY(fits_texts(f, pattern < 0 ? &p->plain : &p->items[pattern], types));
+    if (pattern >= 0) CZ_TRY(fits_texts(f, &p->items[pattern], types));
+    for (size_t k = 0; pattern < 0 && k < f->examples->file->n_plains; k++)
+      CZ_TRY(fits_texts(f, &p->plains[k], types));
   }
   return CZ_OK;
 }

@@ -45,6 +45,7 @@ static cz_status add_scores(cz_buf *out, const cz_examples *e, const json_t *sco
 }
 
 static cz_status add_patterns(cz_buf *out, const cz_pattern_file *file) {
+  if (!file->n_patterns) return cz_buf_addf(out, "None: texts were read without a prompt.\n");
   for (size_t i = 0; i < file->n_patterns; i++)
     CZ_TRY(cz_buf_addf(out, "%zu. `%s`\n", i, file->patterns[i].text));
   return CZ_OK;
