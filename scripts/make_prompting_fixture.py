@@ -174,6 +174,37 @@ def score(name, kind, model, rows, t, patterns, max_length, show):
     return out
 
 
+def rank(kind, model, rows, out):
+    """Of answers drawn from the vocabulary the place among all words at the mask; of others null."""
+    words = [w for w in kind.t.get_vocab() if w.isalpha() and len(w) > 2]
+    answers = [random.choice(sorted(words)) for _ in rows]
+    answers[2], answers[5] = "gamesome", "\u00e9"
+    special = {kind.t.token_to_id(x) for x in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")}
+    names = {i: w for w, i in kind.t.get_vocab().items() if i not in special and kind.ids(w) == [i]}
+    for _, parts, _, _ in BERT[:2]:  # of each pattern some answers are the first
+        for k, (a, b, _) in enumerate(rows[6:]):
+            ids, types, places = prompt(kind, parts(a, b), [], [], LENGTHS["bert"])
+            logits = logits_of(model, ids, types)[places[0]].tolist()
+            best = max((i for i in range(len(logits)) if i not in special), key=logits.__getitem__)
+            answers[6 + k] = names.get(best, answers[6 + k])
+    lines = [f"{a}\t{b}\t{answer}" for (a, b, _), answer in zip(rows, answers)]
+    (out / "answers.tsv").write_text("\n".join(["title\ttext\tanswer", *lines]) + "\n")
+    ranks = []
+    for _, parts, _, _ in BERT[:2]:
+        ranks.append([])
+        for (a, b, _), answer in zip(rows, answers):
+            ids, types, places = prompt(kind, parts(a, b), [], [], LENGTHS["bert"])
+            logits = logits_of(model, ids, types)[places[0]].tolist()
+            token = kind.ids(answer)
+            if len(token) > 1 or token[0] in special:
+                ranks[-1].append(None)
+                continue
+            above = [i for i, x in enumerate(logits) if i not in special and x > logits[token[0]]]
+            ranks[-1].append(1 + len(above))
+    assert all(None in r and 1 in r and max(x or 0 for x in r) > 10 for r in ranks), ranks
+    return ranks
+
+
 def gpt2_tokenizer(texts):
     t = tokenizers.Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -208,6 +239,7 @@ def main():
     out = pathlib.Path(arguments.out)
     random.seed(3)
     torch.manual_seed(3)
+    torch.set_num_threads(1)
     lines = (PET / "train.tsv").read_text().splitlines()
     chosen = [lines[0]] + [x for x in dict.fromkeys(lines[1:]) if "zz" not in x][:8]
     test = (PET / "test.tsv").read_text().splitlines()
@@ -240,6 +272,11 @@ def main():
                 expected[name][f"{which}_{key}"] = scores
         print(name, [[len(kind.ids(w)) for label in p[2] for w in label] for p in patterns], COUNTS)
         assert all(COUNTS.values())  # or nothing is known of what is cut, left out, shown itself
+    (out / "rank.yaml").write_text(
+        "# For tests/few_shot/test_prompting.c; make_prompting_fixture.py wrote it.\n"
+        "fields: {a: title, b: text}\nlabel_column: answer\npatterns:\n"
+        + "".join(f'  - "{x[0]}"\n' for x in BERT[:2]))
+    expected["rank"] = rank(kinds["bert"], made["bert"], rows["t"] + rows["test"], out)
     (out / "t.tsv").write_text("\n".join(chosen) + "\n")
     (out / "test.tsv").write_text("\n".join(test) + "\n")
     (out / "expected.json").write_text(

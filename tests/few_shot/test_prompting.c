@@ -327,6 +327,60 @@ static void test_no_mask_token(void **state) {
   expect(0, "prompt check --model @/bert --pattern @/p.yaml --json", "\"mask_token\": \"[MASK]\"");
 }
 
+/* ---- words ranked at the mask */
+
+static void test_ranks(void **state) {
+  char words[600];
+  snprintf(words, sizeof words,
+           "rank --model %s/bert --pattern %s/rank.yaml --data %s/answers.tsv --json --device ref",
+           FIXTURE, FIXTURE, FIXTURE);
+  expect(0, words, "\"mean_reciprocal_rank\": ");
+  json_error_t why;
+  json_t *root = json_loads(strstr(said(), "{\n"), JSON_DISABLE_EOF_CHECK, &why);
+  if (!root) fail_msg("%s in: %s", why.text, said());
+  const json_t *want = json_object_get(expected, "rank"),
+               *patterns = json_object_get(root, "patterns");
+  assert_int_equal(json_array_size(patterns), json_array_size(want));
+  assert_int_equal(json_integer_value(json_object_get(root, "not_one_token")), 1);
+  for (size_t p = 0; p < json_array_size(want); p++) {
+    const json_t *got = json_array_get(patterns, p), *ranks = json_array_get(want, p);
+    double first = 0, among = 0, reciprocal = 0, n = 0;
+    assert_true(json_equal(json_object_get(got, "ranks"), ranks));
+    for (size_t i = 0; i < json_array_size(ranks); i++) {
+      const json_int_t rank = json_integer_value(json_array_get(ranks, i));
+      if (!rank) continue;
+      n++, first += rank == 1, among += rank <= 10, reciprocal += 1 / (double)rank;
+    }
+    assert_true(n == (double)json_integer_value(json_object_get(root, "answers")));
+    assert_true(json_real_value(json_object_get(got, "precision_at_1")) == first / n);
+    assert_true(json_real_value(json_object_get(got, "precision_at_10")) == among / n);
+    assert_true(fabs(json_real_value(json_object_get(got, "mean_reciprocal_rank")) -
+                     reciprocal / n) < 1e-12);
+  }
+  json_decref(root);
+}
+
+/* More records than are computed at once, with labels declared, and what is refused. */
+static void test_rank_command(void **state) {
+  expect(0, "rank --model @/bert --pattern @/p.yaml --data @/train.tsv",
+         "60 answers among 395 words; 0 more are not one token and are left out\n     P@1");
+  expect(2, "rank --model @/gpt --pattern @/p.yaml --data @/train.tsv",
+         "gpt: words are ranked at a mask, and family gpt2 is no masked LM; `cloze score` says ");
+  expect(2, "rank --model @/bert --pattern @/p.yaml", "rank: --data FILE is missing");
+  expect(1, "rank --model @/bert --pattern @/p.yaml --data @/pool.tsv", "label");
+  write_text("two_masks.yaml", "fields: {a: text}\npatterns: ['{a*} {mask:2}']\n");
+  expect(
+      2, "rank --model @/bert --pattern @/two_masks.yaml --data @/train.tsv",
+      "two_masks.yaml:2:13: patterns.0: this pattern has 2 masks: words of one token are ranked");
+  write_text("own.yaml", "fields: {a: text}\nlabels: [x, y]\nchoices: ['{a}', '{a}']\n"
+                         "patterns: ['{a*} {mask}']\n");
+  expect(2, "rank --model @/bert --pattern @/own.yaml --data @/train.tsv",
+         "own.yaml:3:10: choices: the answers are each record's own; ranked are all words");
+  write_text("strange.tsv", "text\tlabel\nthe man\tsportsscience\nwho\t[MASK]\n");
+  expect(1, "rank --model @/bert --pattern @/p.yaml --data @/strange.tsv",
+         "strange.tsv: of 2 answers in its column 'label' none is one token of ");
+}
+
 static int open_all(void **state) {
   json_error_t why;
   if (make_few_shot(state)) return -1;
@@ -352,6 +406,7 @@ int main(void) {
       cmocka_unit_test(test_scores),    cmocka_unit_test(test_cpu),
       cmocka_unit_test(test_read_once), cmocka_unit_test(test_room),
       cmocka_unit_test(test_draw),      cmocka_unit_test(test_program),
-      cmocka_unit_test(test_refused),   cmocka_unit_test(test_no_mask_token)};
+      cmocka_unit_test(test_refused),   cmocka_unit_test(test_no_mask_token),
+      cmocka_unit_test(test_ranks),     cmocka_unit_test(test_rank_command)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }

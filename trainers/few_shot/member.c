@@ -65,21 +65,6 @@ static cz_status find_width(cz_members *m) {
   return cz_alloc(&m->words, (size_t)(m->o.examples->classes * m->width), sizeof *m->words);
 }
 
-/* A masked LM answers by its head, at the tokenizer's mask token. */
-static cz_status has_masks(const cz_members *m) {
-  if (m->model->drawn)
-    return CZ_FAIL(
-        CZ_EUSAGE,
-        "%s has no masked-LM head, which label words are scored by; `cloze pretrain` with "
-        "objective masked_lm and init: %s trains one",
-        m->o.init, m->o.init);
-  if (cz_tokenizer_get_facts(m->o.tokenizer)->mask < 0)
-    return CZ_FAIL(CZ_EUSAGE,
-                   "%s: the tokenizer has no mask token, and a masked LM answers a pattern at one",
-                   m->o.init);
-  return CZ_OK;
-}
-
 /* The model with the head that the members want, in the precision of their training. */
 static cz_status open_model(cz_members *m) {
   const cz_head head = m->o.classifier ? CZ_HEAD_CLASSIFICATION
@@ -90,7 +75,7 @@ static cz_status open_model(cz_members *m) {
                                 m->o.classifier ? cz_member_shape_numbers(m->o.examples->file) : 0,
                             .seed = m->o.job.seed};
   CZ_TRY(cz_hf_open_with(&m->model, m->o.init, m->o.device, &hf));
-  if (by_masks(m)) CZ_TRY(has_masks(m));
+  if (by_masks(m)) CZ_TRY(cz_masked_lm_check(m->model, m->o.tokenizer, m->o.init));
   return cz_loop_take_model(m->model, &m->o.job.train);
 }
 

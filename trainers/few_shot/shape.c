@@ -54,6 +54,23 @@ int64_t cz_member_shape_run(const cz_member_shape *s) {
   return s->score_tokens > longest_of(s) ? s->score_tokens : longest_of(s);
 }
 
+/** That MODEL, of FOLDER, can be asked as a masked LM: it has its head, and TOKENIZER a mask token.
+ * CZ_EUSAGE. */
+cz_status cz_masked_lm_check(const cz_model *model, const cz_tokenizer *tokenizer,
+                             const char *folder) {
+  if (model->drawn)
+    return CZ_FAIL(
+        CZ_EUSAGE,
+        "%s has no masked-LM head, which label words are scored by; `cloze pretrain` with "
+        "objective masked_lm and init: %s trains one",
+        folder, folder);
+  if (cz_tokenizer_get_facts(tokenizer)->mask < 0)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "%s: the tokenizer has no mask token, and a masked LM answers a pattern at one",
+                   folder);
+  return CZ_OK;
+}
+
 /** Builds the net that scores texts of SHAPE with MODEL, which is borrowed and may change its
  * weights; of label words the scorer has none yet. The caller destroys it. */
 cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model, const cz_member_shape *s) {

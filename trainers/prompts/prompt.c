@@ -93,7 +93,7 @@ static cz_status check(const cz_prompts *p, int64_t max_length, cz_reader_kind r
   if (max_length < 1 || max_length > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
                    (long long)max_length);
-  if (p->file->n_labels == 0)
+  if (p->file->n_labels == 0 && reader != CZ_READS_ANY_WORD)
     return CZ_FAIL(CZ_EUSAGE, "%s: no labels are declared: add `labels: [...]`, or give them",
                    p->file->path);
   return CZ_OK;
@@ -148,7 +148,7 @@ static cz_status make_all(cz_prompts *p, cz_reader_kind reader, cz_encoding *e,
   CZ_TRY(make_text(p, &separator, p->file->separator ? p->file->separator : "", e, scratch));
   p->separator = separator.ids;
   p->n_separator = separator.n;
-  if (reader == CZ_READS_PROMPTS) CZ_TRY(make_items(p, e, scratch));
+  if (reader == CZ_READS_PROMPTS || reader == CZ_READS_ANY_WORD) CZ_TRY(make_items(p, e, scratch));
   if (p->framed) CZ_TRY(find_frame(p));
   return make_plains(p, e, scratch);
 }
@@ -241,6 +241,16 @@ cz_status cz_prompt_texts_add(cz_prompt_texts *t, const cz_record *record) {
       return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, t->path, &place));
   }
   t->places[t->n++] = place;
+  return CZ_OK;
+}
+
+/** *ID of WORD, tokenised as words of labels are; -1 where it is not one token that may answer. */
+cz_status cz_prompt_texts_word(cz_prompt_texts *t, int32_t *id, const char *word) {
+  t->text.len = 0;
+  CZ_TRY(cz_buf_add(&t->text, word, strlen(word)));
+  CZ_TRY(cz__prompt_encode(t->prompts, &t->encoding, &t->text, t->scratch));
+  const bool one = t->encoding.n == 1 && cz_prompts_may_answer(t->prompts, t->encoding.ids[0]);
+  *id = one ? t->encoding.ids[0] : -1;
   return CZ_OK;
 }
 

@@ -56,15 +56,22 @@ typedef struct cz_prompts {
   size_t n_separator;
 } cz_prompts;
 
-/* Who reads. A causal model's classifier reads its text's last token: where the tokenizer puts
- * none around a text, the plain ones get a frame. */
-typedef enum cz_reader_kind { CZ_READS_PROMPTS, CZ_READS_PLAIN, CZ_READS_FRAMED } cz_reader_kind;
+/* Who reads. Answers to prompts are the labels' words, or any word. A causal model's classifier
+ * reads its text's last token: where the tokenizer puts none around a text, the plain ones get a
+ * frame. */
+typedef enum cz_reader_kind {
+  CZ_READS_PROMPTS,
+  CZ_READS_ANY_WORD,
+  CZ_READS_PLAIN,
+  CZ_READS_FRAMED
+} cz_reader_kind;
 
 CZ_MUST cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
                                     const cz_tokenizer *tokenizer, int64_t max_length);
 CZ_MUST cz_status cz_prompts_create_for(cz_prompts **prompts, const cz_pattern_file *file,
                                         const cz_tokenizer *tokenizer, int64_t max_length,
                                         cz_reader_kind reader);
+bool cz_prompts_may_answer(const cz_prompts *prompts, int32_t id);
 void cz_prompts_destroy(cz_prompts **prompts);
 
 /* Sources of records, tokenised. Of a long text no more ids are kept than an input can hold. */
@@ -95,6 +102,7 @@ typedef struct cz_prompt_texts {
 CZ_MUST cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prompts);
 CZ_MUST cz_status cz_prompt_texts_add(cz_prompt_texts *texts, const cz_record *record);
 const char *cz__prompt_place_text(char out[512], const char *path, const cz_prompt_place *place);
+CZ_MUST cz_status cz_prompt_texts_word(cz_prompt_texts *texts, int32_t *id, const char *word);
 void cz_prompt_texts_clear(cz_prompt_texts *texts);
 void cz_prompt_texts_destroy(cz_prompt_texts **texts);
 

@@ -97,18 +97,23 @@ static cz_status refuse_word(const cz_prompts *p, const cz_config_node *node, co
   return st;
 }
 
+/** Whether the token ID may be an answer: it is not special, nor the unknown one. */
+bool cz_prompts_may_answer(const cz_prompts *prompts, int32_t id) {
+  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(prompts->tokenizer);
+  return id >= 0 && id != f->unk && !cz__prompt_is_special(f, id);
+}
+
 /* What has a meaning of its own to the model answers no question; nor does the unknown token. */
-static bool is_special(const cz_tokenizer *t, const char *word) {
-  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(t);
-  const int32_t id = cz_tokenizer_id(t, word, strlen(word));
-  return cz__prompt_is_special(f, id) || (id >= 0 && id == f->unk);
+static bool is_special(const cz_prompts *p, const char *word) {
+  const int32_t id = cz_tokenizer_id(p->tokenizer, word, strlen(word));
+  return id >= 0 && !cz_prompts_may_answer(p, id);
 }
 
 static cz_status check_word(const cz_prompts *p, const cz_config_node *node, const char *word,
                             int32_t masks, cz_encoding *e, cz_tokenizer_scratch *scratch) {
   const int32_t unk = cz_tokenizer_get_facts(p->tokenizer)->unk;
   bool unknown = false;
-  if (is_special(p->tokenizer, word))
+  if (is_special(p, word))
     return cz_config_error(node, "the word '%s' is a special token, which is no answer", word);
   CZ_TRY(encode_word(p, e, word, scratch));
   if (e->n == 0) return cz_config_error(node, "nothing is left of the word '%s' as tokens", word);
