@@ -138,7 +138,7 @@ def run_block(page, at, lines, work, env):
     script = "set -euo pipefail\n" + "\n".join(lines) + "\n"
     done = subprocess.run(
         ["bash", "-c", script], cwd=work, env=env, stdin=subprocess.DEVNULL, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=280)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=800)
     if done.returncode:
         die("%s:%d: the block ends with %d:\n%s" % (page, at, done.returncode, done.stdout[-3000:]))
     return done.stdout
