@@ -88,7 +88,10 @@ cz_status cz__pattern_parse(cz__pattern *p, cz_arena *arena, const json_t *o,
   size_t n;
   CZ_TRY(cz_json_get_bytes(&s, &n, pattern, &here, regex ? "Regex" : "String"));
   if (n == 0) return cz_json_fail(&here, NULL, "an empty pattern matches everywhere");
-  if (regex) return compile(p, s, n, &here);
+  if (regex) {
+    CZ_TRY(cz_arena_strdup(arena, &p->source, s));
+    return compile(p, s, n, &here);
+  }
   p->literal_n = n;
   return cz__copy_bytes(&p->literal, arena, s, n);
 }
@@ -117,6 +120,16 @@ static cz_status prepare(cz__work *w) {
   return CZ_OK;
 }
 
+static cz_status refuse_steps(const cz__pattern *p, int error, size_t n) {
+  PCRE2_UCHAR why[128];
+  pcre2_get_error_message(error, why, sizeof why);
+  return CZ_FAIL(CZ_EINVAL,
+                 "the tokenizer's regular expression '%.200s' does not come to an end on a text of "
+                 "%zu bytes (PCRE2: %s); a shorter text, or a pattern without repetitions inside "
+                 "repetitions, would",
+                 p->source, n, (char *)why);
+}
+
 static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *s, size_t n,
                             cz__work *w) {
   CZ_TRY(prepare(w));
@@ -126,11 +139,7 @@ static cz_status find_regex(const cz__pattern *p, cz__matches *out, const char *
     int found = pcre2_match(p->regex, (PCRE2_SPTR)s, n, at, PCRE2_NO_UTF_CHECK, w->regex_space,
                             w->regex_context);
     if (found == PCRE2_ERROR_NOMATCH) break;
-    if (found < 0)
-      return CZ_FAIL(
-          CZ_EINVAL,
-          "a regular expression of the tokenizer gave up (PCRE2 error %d) on a text of %zu bytes",
-          found, n);
+    if (found < 0) return refuse_steps(p, found, n);
     if (hit[0] == hit[1] && hit[1] == last_hit) { /* nothing right after a match is no match */
       at = at < n ? at + cz_utf8_length((unsigned char)s[at]) : n + 1;
       continue;

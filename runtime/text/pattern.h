@@ -9,7 +9,8 @@
 typedef struct cz__pattern {
   char *literal; /* or null */
   size_t literal_n;
-  void *regex; /* pcre2_code */
+  void *regex;  /* pcre2_code */
+  char *source; /* what it was made of, for messages */
 } cz__pattern;
 
 typedef enum cz__behavior {

@@ -178,6 +178,8 @@ static void no_weight(void **state) {
 
 static void settings(void **state) {
   refused(2, "classify @/pet.yaml train.steps=0", "train.steps: 0 is not between 1 and ");
+  refused(2, "classify @/pet.yaml --jobs 0",
+          "--jobs: '0' is not a number of processes from 1 to 64");
   refused(2, "classify @/pet.yaml train.precision=fp16", "cpu does not compute in fp16");
   refused(2, "classify @/pet.yaml examples.max_length=65",
           "examples.max_length: 65 tokens are more than the 64 positions that ");

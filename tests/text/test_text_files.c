@@ -139,6 +139,26 @@ static void test_missing_file(void **state) {
   assert_non_null(strstr(cz_error_message(), "/nonexistent/tokenizer.json"));
 }
 
+/* A regular expression that tries its text in 2^40 ways is given up, and named. */
+static void test_endless(void **state) {
+  static const char json[] =
+      FILE_OF(ADDED ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":"
+                    "\"(a+)+$\"},\"behavior\":\"Isolated\",\"invert\":false}," MODEL);
+  static const char text[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab";
+  cz_tokenizer *t;
+  cz_tokenizer_scratch *scratch;
+  cz_encoding e = {0};
+  OK(cz_tokenizer_parse(&t, json, sizeof json - 1, "file.json"));
+  OK(cz_tokenizer_scratch_create(&scratch, t));
+  FAILS(cz_tokenizer_encode(t, &e, text, sizeof text - 1, SPECIAL, scratch), CZ_EINVAL,
+        "the tokenizer's regular expression '(a+)+$' does not come to an end on a text of 41 bytes "
+        "(PCRE2: match limit exceeded)");
+  OK(cz_tokenizer_encode(t, &e, "aab", 3, SPECIAL, scratch));
+  cz_encoding_free(&e);
+  cz_tokenizer_scratch_destroy(&scratch);
+  cz_tokenizer_destroy(&t);
+}
+
 /* Uses a file that happened to be accepted: whatever it says, encoding and decoding end
  * with a status. */
 static void use(const cz_tokenizer *t) {
@@ -203,6 +223,7 @@ static void test_fuzz(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_mistakes), cmocka_unit_test(test_smallest),
-      cmocka_unit_test(test_missing_file), cmocka_unit_test(test_fuzz)};
+      cmocka_unit_test(test_missing_file), cmocka_unit_test(test_endless),
+      cmocka_unit_test(test_fuzz)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
