@@ -1,4 +1,5 @@
-/* A pattern file, read, made ready for a tokenizer, and filled in. The tokenizer is one of the
+/* A pattern file, read, made ready for a tokenizer, and filled in, its prompts and what classifiers
+ * read. The tokenizer is one of the
  * fixtures'; the texts are the file itself. */
 #include "fuzz/fuzz.h"
 #include "prompts/prompt.h"
@@ -30,8 +31,11 @@ static void fill(const cz_prompts *p, const char *text) {
   for (size_t i = 0; i < CZ_PATTERN_FIELDS; i++) fields[i] = i % 2 ? "the good" : text;
   if (cz_prompt_texts_create(&texts, p) != CZ_OK) abort();
   if (cz_prompt_texts_add(texts, &(cz_record){.fields = fields, .label = -1}) == CZ_OK)
-    for (size_t i = 0; i < p->file->n_patterns; i++)
-      if (cz_prompt_apply(&in, p, &p->items[i], texts, 0) == CZ_OK) check(p, &p->items[i], &in);
+    for (size_t i = 0; i < p->file->n_patterns + p->file->n_plains; i++) {
+      const cz_prompt *prompt =
+          i < p->file->n_patterns ? &p->items[i] : &p->plains[i - p->file->n_patterns];
+      if (cz_prompt_apply(&in, p, prompt, texts, 0) == CZ_OK) check(p, prompt, &in);
+    }
   cz_prompt_input_free(&in);
   cz_prompt_texts_destroy(&texts);
 }
