@@ -117,6 +117,7 @@ CZ_MUST cz_status cz_config_with_word(cz_config *config, const cz_config_node **
 
 /* Walking. */
 cz_config_kind cz_config_kind_of(const cz_config_node *node);
+bool cz_config_is_nothing(const cz_config_node *node);
 size_t cz_config_count(const cz_config_node *node);
 const cz_config_node *cz_config_at(const cz_config_node *node, size_t i);
 const char *cz_config_key_at(const cz_config_node *node, size_t i);

@@ -89,6 +89,15 @@ cz_status cz__config_source(cz_arena *arena, cz__source **out, const char *name,
 /** Scalar, sequence or mapping. */
 cz_config_kind cz_config_kind_of(const cz_config_node *node) { return node->kind; }
 
+/** Whether a key is not there (null), empty or `null`: what a file leaves of its base's. */
+bool cz_config_is_nothing(const cz_config_node *node) {
+  const char *text;
+  if (!node) return true;
+  if (node->kind != CZ_CONFIG_SCALAR) return false;
+  if (cz_config_text(&text, node) != CZ_OK) return cz_error_clear(), true; /* `null` is no text */
+  return !*text;
+}
+
 /** Entries of a mapping or items of a sequence; 0 of a scalar. */
 size_t cz_config_count(const cz_config_node *node) { return node->count; }
 

@@ -52,7 +52,8 @@ for part in train test; do
 done
 headless() {
   "$cloze" run experiments/pet/table4_mnli.yaml --scale test data="$work/sample" \
-    common.examples.train=train.tsv common.examples.test=test.tsv "$@"
+    common.examples.train=train.tsv common.examples.test=test.tsv \
+    common.examples.tests.mismatched=test.tsv "$@"
 }
 headless "common.examples.columns='$(cat columns)'" --out headless > /dev/null 2>&1
 cmp table4_mnli/result.json headless/result.json || fail "a file without a header has other numbers"

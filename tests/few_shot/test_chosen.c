@@ -296,7 +296,7 @@ static void too_few(void **state) {
   FAILS(cz_examples_choose(e, &keys), CZ_EUSAGE, "no near-duplicates of one another");
   keys.chosen = 3;
   FAILS(cz_examples_choose(e, &keys), CZ_EINVAL,
-        "near.tsv: row 8, from 0, is chosen for T and has no label there");
+        "near.tsv:10: this text is chosen for T and has no label");
   assert_int_equal(e->t.n, LABELLED); /* nothing was changed */
   cz_examples_close(&e);
 }

@@ -72,8 +72,7 @@ static cz_status open_examples(results *r) {
   root = cz_config_root(r->config);
   CZ_TRY(cz_config_need(&n, root, "seed"));
   CZ_TRY(cz_config_int(&seed, n, 0, 4503599627370496.0));
-  CZ_TRY(cz_config_bind(cz_config_get(root, cz_examples_section.name), &cz_examples_section, &keys,
-                        NULL));
+  CZ_TRY(cz_examples_bind(&keys, cz_config_get(root, cz_examples_section.name)));
   CZ_TRY(cz_tokenizer_open(&r->tokenizer, r->r->model));
   CZ_TRY(cz_examples_open_for(&r->examples, &keys, r->tokenizer, (uint64_t)seed, CZ_READS_PLAIN));
   return cz_examples_choose(r->examples, &keys);
@@ -132,20 +131,20 @@ done:
   return st;
 }
 
-/* What the student says of the test file. */
+/* What the student says of the file `test`. */
 static cz_status write_predictions(const results *r) {
   const cz_examples *e = r->examples;
-  const size_t C = (size_t)e->classes;
+  const size_t C = (size_t)e->classes, n = cz_examples_part(e, 0).n;
   char folder[4096], path[4096];
   cz_member_scores s = {0};
   double *row = NULL;
   cz_buf text = {0};
   cz_status st;
-  if (!e->test.n) return CZ_OK;
+  if (!n) return CZ_OK;
   CZ_GO(st, folder_of(folder, sizeof folder, r, "student"), done);
   CZ_GO(st, cz_member_scores_read(&s, e, folder), done);
   CZ_GO(st, cz_alloc(&row, 2 * C, sizeof *row), done);
-  for (size_t i = 0; i < e->test.n; i++) {
+  for (size_t i = 0; i < n; i++) {
     for (size_t c = 0; c < C; c++) row[C + c] = s.test[i * C + c];
     cz_scores_softmax(row, row + C, 1, e->classes, 1);
     CZ_GO(st, cz_answer_add(&text, e->test.records[i]->row, e->file, row, 0), done);

@@ -35,15 +35,6 @@ static cz_status check_steps(const cz_axis *a) {
   return CZ_OK;
 }
 
-/* Whether a key is not there, empty or null: what a file leaves of its base's. */
-static bool is_nothing(const cz_config_node *node) {
-  const char *text;
-  if (!node) return true;
-  if (cz_config_kind_of(node) != CZ_CONFIG_SCALAR) return false;
-  if (cz_config_text(&text, node) != CZ_OK) return cz_error_clear(), true; /* null */
-  return !*text;
-}
-
 /* Appends SET, `STAGE.KEY`, to the keys of the axis; NODE is where it stands. */
 static cz_status add_key(cz_axis *a, cz_plan *p, const cz_config_node *node, const char *set) {
   const char *point = strchr(set, '.');
@@ -139,7 +130,7 @@ done:
 cz_status cz__plan_read_axis(cz_plan *p, const cz_config_node *root) {
   cz_axis *a = &p->axis;
   const cz_config_node *node = cz_config_get(root, "axis"), *n;
-  if (is_nothing(node)) return CZ_OK;
+  if (cz_config_is_nothing(node)) return CZ_OK;
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   CZ_TRY(cz_config_known(node, &cz_axis_keys));
   CZ_TRY(cz_config_need(&n, node, "name"));
@@ -383,7 +374,7 @@ cz_status cz__plan_read_rows(cz_plan *p, const cz_config_node *root) {
   CZ_TRY(cz_arena_alloc(p->arena, &p->rows, (n + 1) * points, sizeof *p->rows));
   for (size_t i = 0; i < n; i++) CZ_TRY(read_row(p, cz_config_at(list, i)));
   p->control = p->n_rows;
-  return is_nothing(control) ? CZ_OK : read_row(p, control);
+  return cz_config_is_nothing(control) ? CZ_OK : read_row(p, control);
 }
 
 /* The row that is LISTED in the file and has the point of ROW, or none; SIZE_MAX: there is no
@@ -423,7 +414,7 @@ cz_status cz__plan_drop_stages(cz_plan *p, const cz_config_node **root) {
   p->all_stages = stages;
   if (!stages || cz_config_kind_of(stages) != CZ_CONFIG_MAPPING) return CZ_OK;
   for (size_t i = 0; i < cz_config_count(stages); i++)
-    if (is_nothing(cz_config_at(stages, i)))
+    if (cz_config_is_nothing(cz_config_at(stages, i)))
       CZ_TRY(cz_config_without(p->config, &left, left, cz_config_key_at(stages, i)));
   return left == stages ? CZ_OK : cz_config_with(p->config, root, *root, "stages", left);
 }

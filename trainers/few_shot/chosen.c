@@ -62,13 +62,14 @@ static cz_status make_t(cz_text_set *t, const cz_examples *e, const cz_next *ord
   CZ_TRY(cz_text_set_create(t, e, e->t.n ? e->t.path : e->d.path, e->t.n + n, true));
   for (size_t i = 0; i < e->t.n; i++)
     CZ_TRY(cz_text_set_add(t, e->t.records[i], e->t.hashes[i], e->t.labels[i]));
+  t->texts->path = e->d.path; /* in messages */
   for (size_t i = 0; i < n; i++) {
     const cz_record *record = e->d.records[order[i].row];
     if (record->label < 0)
       return CZ_FAIL(CZ_EINVAL,
-                     "%s: row %lld, from 0, is chosen for T and has no label there; chosen texts "
-                     "have the labels of the file that D comes from",
-                     e->d.path, (long long)record->row);
+                     "%s:%lld: this text is chosen for T and has no label; chosen texts have the "
+                     "labels of the file that D comes from",
+                     e->d.path, (long long)record->line);
     CZ_TRY(cz_text_set_add(t, record, e->d.hashes[order[i].row], record->label));
   }
   return CZ_OK;
@@ -122,6 +123,15 @@ cz_status cz_examples_choose(cz_examples *e, const cz_examples_keys *keys) {
   return st;
 }
 
+/* Whether two files' mappings are the same, or neither is there. */
+static bool same_tree(const cz_config_node *a, const cz_config_node *b) {
+  uint64_t x = 0, y = 0;
+  if (!a || !b) return a == b;
+  if (cz_config_hash(&x, a) != CZ_OK || cz_config_hash(&y, b) != CZ_OK)
+    return cz_error_clear(), false;
+  return x == y;
+}
+
 /** The key by which the stage with the keys BY draws another T, D or test set than KEYS do without
  * what they choose; null: there is none. */
 const char *cz_chosen_elsewhere(const cz_examples_keys *keys, const cz_examples_keys *by) {
@@ -146,5 +156,5 @@ const char *cz_chosen_elsewhere(const cz_examples_keys *keys, const cz_examples_
     if (strcmp(texts[i].here, texts[i].there)) return texts[i].name;
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (numbers[i].here != numbers[i].there) return numbers[i].name;
-  return NULL;
+  return same_tree(keys->tests, by->tests) ? NULL : "tests";
 }

@@ -3,6 +3,7 @@
 #include "tasks/readers/fields.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const cz_key_spec keys_of_examples[] = {
     CZ_KEY(cz_examples_keys, pattern, TEXT,
@@ -15,6 +16,10 @@ static const cz_key_spec keys_of_examples[] = {
            .help = "unlabelled texts, which D is drawn from; empty: what T leaves of `train`"),
     CZ_KEY(cz_examples_keys, test, TEXT, .fallback = "",
            .help = "texts to classify, with labels or without"),
+    CZ_KEY_OTHER("tests", TREE, .fallback = "", .holds = "mapping of files",
+                 .help = "test files besides, {NAME: FILE}, which the same models answer; what a "
+                         "result has of `test` under `student`, it has of such a one under "
+                         "`student_NAME`; members and what is held out are judged on `test`"),
     CZ_KEY(cz_examples_keys, columns, TEXT, .fallback = "",
            .help = "names of all columns, comma-separated, of .csv and .tsv files whose first line "
                    "is a record already; empty: the first line names them"),
@@ -51,6 +56,51 @@ static const cz_key_spec keys_of_examples[] = {
 const cz_section cz_examples_section = CZ_SECTION(
     "examples", "A few labelled texts, unlabelled ones, and a test set.", keys_of_examples);
 
+static cz_status check_tests(const cz_examples_keys *keys) {
+  const cz_config_node *tests = keys->tests;
+  const char *path;
+  CZ_TRY(cz_config_expect(tests, CZ_CONFIG_MAPPING));
+  if (!*keys->test)
+    return cz_config_error(tests,
+                           "tests: they are judged beside the file `test`, which is missing");
+  for (size_t i = 0; i < cz_config_count(tests); i++) {
+    const char *name = cz_config_key_at(tests, i);
+    if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                    "_-")])
+      return cz_config_error(cz_config_at(tests, i),
+                             "tests: '%s' is no name of letters, digits, _ and -", name);
+    CZ_TRY(cz_config_text(&path, cz_config_at(tests, i)));
+    if (!*path) return cz_config_error(cz_config_at(tests, i), "the name of a file is missing");
+  }
+  return CZ_OK;
+}
+
+/** Binds NODE, the section `examples`, which may be null. CZ_EUSAGE with the place. */
+cz_status cz_examples_bind(cz_examples_keys *keys, const cz_config_node *node) {
+  const cz_config_node *tests = cz_config_get(node, "tests");
+  CZ_TRY(cz_config_bind(node, &cz_examples_section, keys, NULL));
+  keys->tests = cz_config_is_nothing(tests) ? NULL : tests;
+  return keys->tests ? check_tests(keys) : CZ_OK;
+}
+
+/** How many files the test set has: `test`, then `tests`. */
+size_t cz_examples_test_count(const cz_examples_keys *keys) {
+  return !*keys->test ? 0 : 1 + (keys->tests ? cz_config_count(keys->tests) : 0);
+}
+
+/** The name that one of them has, null: of `test`. */
+const char *cz_examples_test_name(const cz_examples_keys *keys, size_t part) {
+  return part ? cz_config_key_at(keys->tests, part - 1) : NULL;
+}
+
+/** Its path. */
+const char *cz_examples_test_path(const cz_examples_keys *keys, size_t part) {
+  const char *path = keys->test;
+  if (part && cz_config_text(&path, cz_config_at(keys->tests, part - 1)) != CZ_OK)
+    cz_error_clear(); /* binding has refused it */
+  return path;
+}
+
 /* What opening works on. */
 typedef struct opening {
   cz_examples *e;
@@ -58,7 +108,7 @@ typedef struct opening {
   uint64_t seed;  /* that T and D are drawn by */
   char **columns; /* [n_columns] of files without a line that names them; null: there is one */
   size_t n_columns;
-  cz_pool tested; /* rows of the file `test`, those that are not judged too */
+  cz_pool *tested; /* [parts] rows of the test files, those that are not judged too */
 } opening;
 
 static cz_status read_file(cz_records **records, const opening *o, const char *path,
@@ -134,36 +184,83 @@ static cz_status take(cz_text_set *set, cz_examples *e, const cz_records *record
   return CZ_OK;
 }
 
-/* Scores are of a test set that has all its labels: says that there will be none, and why. */
-static void say_unlabelled(const cz_examples *e) {
-  const cz_text_set *t = &e->test;
+/* Scores are of a test file that has all its labels: says that there will be none, and why. */
+static void say_unlabelled(const cz_examples *e, size_t part) {
+  const cz_text_set t = cz_examples_part(e, part);
+  const char *why = e->tests[part]->no_label;
   size_t n = 0;
-  for (size_t i = 0; i < t->n; i++) n += t->labels[i] < 0;
-  if (n && n < t->n)
+  for (size_t i = 0; i < t.n; i++) n += t.labels[i] < 0;
+  if (n && n < t.n)
     cz_warn("%s: %zu of %zu test texts have no label, so nothing is scored; label all of them or "
             "leave them out (the first: %s)",
-            t->path, n, t->n, e->tests->no_label);
+            t.path, n, t.n, why);
   else if (n)
-    cz_log("%s: no test text has a label, so nothing is scored: %s", t->path, e->tests->no_label);
+    cz_log("%s: no test text has a label, so nothing is scored: %s", t.path, why);
 }
 
-/* The test set: its rows as they stand, or some of them, spread evenly. A text that stands there
- * twice is judged twice, as whoever made the file wanted it. */
+/* Reads the test file number PART; how many of its texts are judged. */
+static cz_status read_test(opening *o, size_t part) {
+  cz_examples *e = o->e;
+  cz_pool *pool = &o->tested[part];
+  CZ_TRY(read_file(&e->tests[part], o, cz_examples_test_path(o->keys, part), CZ_LABELS_IF_THERE));
+  e->n_parts = part + 1;
+  CZ_TRY(pool_of(pool, e->arena, e->tests[part], e->classes, e->file->n_fields));
+  e->parts[part] = (cz_test_part){.name = cz_examples_test_name(o->keys, part), .n = pool->n};
+  if (o->keys->tested >= 0 && (size_t)o->keys->tested < pool->n)
+    e->parts[part].n = (size_t)o->keys->tested;
+  return CZ_OK;
+}
+
+/* Appends its rows to the test set, as they stand or some of them, spread evenly. A text that
+ * stands there twice is judged twice, as whoever made the file wanted it. */
+static cz_status add_test(opening *o, size_t part) {
+  cz_examples *e = o->e;
+  const cz_pool *pool = &o->tested[part];
+  const size_t n = e->parts[part].n;
+  e->parts[part].first = e->test.n;
+  e->test.texts->path = e->tests[part]->path; /* in messages */
+  for (size_t i = 0; i < n; i++) {
+    const size_t row = i * pool->n / n;
+    CZ_TRY(cz_text_set_add(&e->test, &e->tests[part]->items[row], pool->hashes[row],
+                           e->tests[part]->items[row].label));
+  }
+  say_unlabelled(e, part);
+  return cz_hash_set_add_all(&e->in_test, pool->hashes, pool->n);
+}
+
+/* The test set: the texts of its files one after another. */
 static cz_status open_test(opening *o) {
   cz_examples *e = o->e;
-  cz_pool pool;
-  int32_t *rows;
-  if (!*o->keys->test) return CZ_OK;
-  CZ_TRY(read_file(&e->tests, o, o->keys->test, CZ_LABELS_IF_THERE));
-  CZ_TRY(pool_of(&pool, e->arena, e->tests, e->classes, e->file->n_fields));
-  size_t n =
-      o->keys->tested < 0 || (size_t)o->keys->tested > pool.n ? pool.n : (size_t)o->keys->tested;
-  CZ_TRY(cz_arena_alloc(e->arena, &rows, n, sizeof *rows));
-  for (size_t i = 0; i < n; i++) rows[i] = (int32_t)(i * pool.n / n);
-  CZ_TRY(take(&e->test, e, e->tests, &pool, rows, n, true));
-  say_unlabelled(e);
-  o->tested = pool;
-  return cz_hash_set_add_all(&e->in_test, pool.hashes, pool.n);
+  const size_t n = cz_examples_test_count(o->keys);
+  size_t texts = 0;
+  if (!n) return CZ_OK;
+  CZ_TRY(cz_arena_alloc(e->arena, &o->tested, n, sizeof *o->tested));
+  CZ_TRY(cz_arena_alloc(e->arena, &e->tests, n, sizeof(cz_records *)));
+  CZ_TRY(cz_arena_alloc(e->arena, &e->parts, n, sizeof *e->parts));
+  for (size_t k = 0; k < n; k++) {
+    CZ_TRY(read_test(o, k));
+    texts += e->parts[k].n;
+  }
+  CZ_TRY(cz_text_set_create(&e->test, e, e->tests[0]->path, texts, true));
+  for (size_t k = 0; k < n; k++) CZ_TRY(add_test(o, k));
+  return CZ_OK;
+}
+
+/** The texts of one part of the test set, a view without tokens but of the first; of examples
+ * without a test set the empty set. */
+cz_text_set cz_examples_part(const cz_examples *e, size_t part) {
+  cz_text_set set = e->test;
+  if (part >= e->n_parts) return set;
+  const size_t first = e->parts[part].first;
+  set.path = e->tests[part]->path;
+  set.n = e->parts[part].n;
+  set.records += first;
+  set.hashes += first;
+  set.labels += first;
+  set.labelled = true;
+  for (size_t i = 0; i < set.n; i++) set.labelled &= set.labels[i] >= 0;
+  if (part) set.texts = NULL;
+  return set;
 }
 
 static void warn_of_t(const cz_examples *e, const cz_drawn *drawn, int64_t wanted) {
@@ -210,14 +307,14 @@ static cz_status draw_t(opening *o, const cz_pool *pool) {
   return CZ_OK;
 }
 
-/** Whether D of KEYS has T's texts too, as the paper's rule draws them. */
-bool cz_examples_t_in_d(const cz_examples_keys *keys) {
-  return keys->draw == CZ_DRAW_PAPER && keys->labelled >= 0;
-}
+/** Whether D of KEYS has T's texts too, as the paper's rule draws them; all texts may be T, and D.
+ */
+bool cz_examples_t_in_d(const cz_examples_keys *keys) { return keys->draw == CZ_DRAW_PAPER; }
 
 /* What may not be in D: the test set, and T where it is not inside D. */
 static cz_status not_in_d(cz_hash_set *out, const opening *o) {
-  CZ_TRY(cz_hash_set_add_all(out, o->tested.hashes, o->tested.n));
+  for (size_t k = 0; k < o->e->n_parts; k++)
+    CZ_TRY(cz_hash_set_add_all(out, o->tested[k].hashes, o->tested[k].n));
   if (cz_examples_t_in_d(o->keys)) return CZ_OK;
   return cz_hash_set_add_all(out, o->e->t.hashes, o->e->t.n);
 }
@@ -336,7 +433,7 @@ void cz_examples_close(cz_examples **e) {
   cz_prompt_texts_destroy(&x->test.texts);
   cz_records_destroy(&x->pool);
   cz_records_destroy(&x->rest);
-  cz_records_destroy(&x->tests);
+  for (size_t k = 0; k < x->n_parts; k++) cz_records_destroy(&x->tests[k]);
   cz_hash_set_free(&x->in_test);
   cz_hash_set_free(&x->in_t);
   cz_prompts_destroy(&x->prompts);

@@ -16,6 +16,7 @@
 /* The section `examples`. */
 typedef struct cz_examples_keys {
   const char *pattern, *labels, *train, *unlabeled, *test; /* files; labels: a list, or empty */
+  const cz_config_node *tests;                             /* {NAME: FILE}, or null */
   const char *columns;                                     /* a list, or empty */
   const char *chosen_by;                                   /* folder of a stage, or empty */
   int64_t labelled, unlabelled, tested;                    /* texts; -1: all */
@@ -38,18 +39,32 @@ typedef struct cz_text_set {
   bool labelled; /* every text has a label */
 } cz_text_set;
 
+/* The texts of one file in the test set. */
+typedef struct cz_test_part {
+  const char *name; /* among `tests`; null: of the file `test`, the first part */
+  size_t first, n;
+} cz_test_part;
+
 /* T, D and the test set of a task. Everything is owned by it and does not change. */
 typedef struct cz_examples {
   cz_arena *arena;
   cz_pattern_file *file;
   cz_prompts *prompts;
-  cz_records *pool, *rest, *tests; /* of the files `train`, `unlabeled` and `test`; or null */
+  cz_records *pool, *rest; /* of the files `train` and `unlabeled`; or null */
+  cz_records **tests;      /* [n_parts] */
+  cz_test_part *parts;     /* [n_parts] of the test set; none: there is none */
+  size_t n_parts;
   cz_text_set t, d, test;
   cz_hash_set in_test, in_t;
   int64_t *of_label; /* [C] texts of each label in T */
   int32_t classes;
 } cz_examples;
 
+CZ_MUST cz_status cz_examples_bind(cz_examples_keys *keys, const cz_config_node *node);
+size_t cz_examples_test_count(const cz_examples_keys *keys);
+const char *cz_examples_test_name(const cz_examples_keys *keys, size_t part);
+const char *cz_examples_test_path(const cz_examples_keys *keys, size_t part);
+cz_text_set cz_examples_part(const cz_examples *e, size_t part);
 CZ_MUST cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
                                    const cz_tokenizer *tokenizer, uint64_t seed);
 CZ_MUST cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,

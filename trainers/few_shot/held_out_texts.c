@@ -18,7 +18,7 @@ static cz_status prepare(cz_held_out_texts *h, const cz_model *model, const cz_e
                          int64_t n) {
   cz_preparer p = {
       .prompts = e->prompts, .prompt = &e->prompts->plains[0], .config = &model->config};
-  const size_t all = e->test.n, wanted = (size_t)n < all ? (size_t)n : all;
+  const size_t all = cz_examples_part(e, 0).n, wanted = (size_t)n < all ? (size_t)n : all;
   cz_status st = CZ_OK;
   for (size_t i = 0; i < wanted && st == CZ_OK; i++)
     st = cz_prepare_text(&p, &h->texts, &e->test, i * all / wanted, NULL);

@@ -80,7 +80,7 @@ static cz_status refuse_length(const filling *f, size_t fixed) {
   return CZ_FAIL(CZ_EINVAL,
                  "%s leaves no room: the pattern '%s' has %zu tokens with it that may not be cut, "
                  "%zu of its fields, and max_length is %zu; a field with a star may be cut",
-                 cz__prompt_place_text(place, f->texts->path, &f->texts->places[f->record]),
+                 cz__prompt_place_text(place, &f->texts->places[f->record]),
                  f->prompt->pattern->text, fixed, fields, f->prompts->max_length);
 }
 

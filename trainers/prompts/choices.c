@@ -11,7 +11,7 @@ static cz_status take_choice(int32_t *row, const cz_prompt *prompt, const cz_pro
   const cz_prompt_text *answer = &texts->items[i * file->n_sources + file->choices[c]];
   const char *label = file->labels[c];
   char place[512];
-  cz__prompt_place_text(place, texts->path, &texts->places[i]);
+  cz__prompt_place_text(place, &texts->places[i]);
   if (answer->empty || !answer->n)
     return CZ_FAIL(CZ_EINVAL,
                    "%s has no answer for the label '%s'; each record must have one for each "
@@ -36,8 +36,7 @@ static cz_status check_different(const int32_t *out, size_t masks, const cz_prom
       return CZ_FAIL(CZ_EINVAL,
                      "%s: the answers of the labels '%s' and '%s' are the same tokens, so "
                      "neither can be right",
-                     cz__prompt_place_text(place, texts->path, &texts->places[i]), labels[other],
-                     labels[c]);
+                     cz__prompt_place_text(place, &texts->places[i]), labels[other], labels[c]);
   return CZ_OK;
 }
 

@@ -217,11 +217,12 @@ static cz_status add_source(cz_prompt_texts *t, const cz_pattern_source *source,
   return CZ_OK;
 }
 
-/** A record of the file at PATH in words, FILE:LINE: row N, as far as that is known; into OUT,
+/** A record in words, FILE:LINE: row N, as far as that is known; into OUT,
  * which it returns. */
-const char *cz__prompt_place_text(char out[512], const char *path, const cz_prompt_place *place) {
+const char *cz__prompt_place_text(char out[512], const cz_prompt_place *place) {
   int n = 0;
-  if (path && place->line) n = snprintf(out, 512, "%.400s:%lld: ", path, (long long)place->line);
+  if (place->path && place->line)
+    n = snprintf(out, 512, "%.400s:%lld: ", place->path, (long long)place->line);
   snprintf(out + n, 512 - (size_t)n, "row %lld", (long long)place->row);
   return out;
 }
@@ -232,13 +233,12 @@ cz_status cz_prompt_texts_add(cz_prompt_texts *t, const cz_record *record) {
   const cz_pattern_file *file = t->prompts->file;
   const size_t first = t->n * file->n_sources;
   CZ_TRY(cz_grow(&t->items, &t->cap, first + file->n_sources, sizeof *t->items));
-  const cz_prompt_place place = {.row = record->row, .line = record->line};
+  const cz_prompt_place place = {.path = t->path, .row = record->row, .line = record->line};
   char text[512];
   CZ_TRY(cz_grow(&t->places, &t->places_cap, t->n + 1, sizeof *t->places));
   for (size_t i = 0; i < file->n_sources; i++) {
     cz_status st = add_source(t, &file->sources[i], first + i, record);
-    if (st != CZ_OK)
-      return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, t->path, &place));
+    if (st != CZ_OK) return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, &place));
   }
   t->places[t->n++] = place;
   return CZ_OK;

@@ -83,12 +83,14 @@ typedef struct cz_prompt_text {
 
 /* Where a record stands in its file, for messages. */
 typedef struct cz_prompt_place {
+  const char *path;  /* of the file; borrowed, null: not known */
   int64_t row, line; /* as in cz_record */
 } cz_prompt_place;
 
 typedef struct cz_prompt_texts {
   const cz_prompts *prompts;
-  const char *path; /* of the records' file, for messages; borrowed, null: not known */
+  const char *path; /* of the file that records come from which are added; borrowed, null: not
+                       known */
   cz_tokenizer_scratch *scratch;
   cz_encoding encoding;
   cz_buf text;
@@ -101,7 +103,7 @@ typedef struct cz_prompt_texts {
 
 CZ_MUST cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prompts);
 CZ_MUST cz_status cz_prompt_texts_add(cz_prompt_texts *texts, const cz_record *record);
-const char *cz__prompt_place_text(char out[512], const char *path, const cz_prompt_place *place);
+const char *cz__prompt_place_text(char out[512], const cz_prompt_place *place);
 CZ_MUST cz_status cz_prompt_texts_word(cz_prompt_texts *texts, int32_t *id, const char *word);
 void cz_prompt_texts_clear(cz_prompt_texts *texts);
 void cz_prompt_texts_destroy(cz_prompt_texts **texts);

@@ -216,7 +216,7 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
                                  .max_length = d.f.keys.max_length,
                                  .score_tokens = d.keys.score_tokens};
   CZ_TRY(cz_few_shot_check(check, recipe, &d.f, &shape));
-  return cz_few_shot_results(check, result_name);
+  return cz_few_shot_results(check, &d.f.keys, result_name);
 }
 
 /* Each classifier is trained on D, and scores all sets. */

@@ -60,23 +60,23 @@ static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   return st;
 }
 
-/* The answers P [n, C] as those of a task: scored beside the simple programs, where every text has
- * a label, and written down. */
+/* The answers P [n, C] to TEXTS as those of a task: scored beside the simple programs, where every
+ * text has a label, and written down. */
 static cz_status score(json_t *metrics, const char *name, const char *folder, const cz_examples *e,
-                       const double *p) {
+                       const cz_text_set *texts, const double *p) {
   cz_task_set *train = NULL, *test = NULL;
   const char **outputs = NULL;
   bool *cut = NULL;
   cz_status st;
   CZ_GO(st, training_view(&train, e), done);
-  CZ_GO(st, cz_task_view(&test, e, &e->test), done);
+  CZ_GO(st, cz_task_view(&test, e, texts), done);
   CZ_GO(st, cz_alloc(&outputs, test->n, sizeof *outputs), done);
   CZ_GO(st, cz_alloc(&cut, test->n, sizeof *cut), done);
   for (size_t i = 0; i < test->n; i++)
     outputs[i] = e->file->labels[cz_scores_label(p + i * (size_t)e->classes, e->classes)];
   const cz_scored scored = {
       .label = name, .train = train, .set = test, .outputs = outputs, .cut = cut};
-  if (e->test.labelled) {
+  if (texts->labelled) {
     st = cz_scoring_write(metrics, folder, &scored);
   } else {
     CZ_GO(st, cz_scoring_write_unscored(folder, &scored), done);
@@ -90,16 +90,28 @@ done:
   return st;
 }
 
-/* Judges MEAN [n, C], the scores of the test set, as NAME. */
-static cz_status judge(cz_stage_output *out, const char *name, const cz_examples *e,
-                       const double *mean) {
+/* Judges MEAN [n, C], the scores of TEXTS, as NAME. */
+static cz_status judge_texts(cz_stage_output *out, const char *name, const cz_examples *e,
+                             const cz_text_set *texts, const double *mean) {
   double *p;
-  CZ_TRY(cz_alloc(&p, e->test.n * (size_t)e->classes, sizeof *p));
-  cz_scores_softmax(p, mean, e->test.n, e->classes, 1);
-  cz_status st = score(out->metrics, name, out->folder, e, p);
-  if (st == CZ_OK) st = cz_summary_judged(json_object_get(out->metrics, name), e, &e->test, p);
+  CZ_TRY(cz_alloc(&p, texts->n * (size_t)e->classes, sizeof *p));
+  cz_scores_softmax(p, mean, texts->n, e->classes, 1);
+  cz_status st = score(out->metrics, name, out->folder, e, texts, p);
+  if (st == CZ_OK) st = cz_summary_judged(json_object_get(out->metrics, name), e, texts, p);
   free(p);
   return st;
+}
+
+/* Judges MEAN [n, C], the scores of the test set: its first file as NAME, others as NAME_FILE. */
+static cz_status judge(cz_stage_output *out, const char *name, const cz_examples *e,
+                       const double *mean) {
+  for (size_t k = 0; k < e->n_parts; k++) {
+    const cz_text_set texts = cz_examples_part(e, k);
+    char label[256];
+    cz_few_shot_judged(label, sizeof label, name, e->parts[k].name);
+    CZ_TRY(judge_texts(out, label, e, &texts, mean + e->parts[k].first * (size_t)e->classes));
+  }
+  return CZ_OK;
 }
 
 static cz_status judge_ensemble(cz_stage_output *out, const together *t) {
@@ -130,10 +142,11 @@ static cz_status judge_calibrated(cz_stage_output *out, const together *t) {
   return st;
 }
 
+/* On the first of the test files. */
 static double test_accuracy(const cz_examples *e, const cz_member_scores *s) {
-  return e->test.n && e->test.labelled
-             ? cz_member_accuracy(s->test, e->test.labels, e->test.n, e->classes)
-             : NAN;
+  const cz_text_set test = cz_examples_part(e, 0);
+  return test.n && test.labelled ? cz_member_accuracy(s->test, test.labels, test.n, e->classes)
+                                 : NAN;
 }
 
 static cz_status add_member(json_t *list, const cz_examples *e, const cz_member_plan *plan,
@@ -164,15 +177,18 @@ static cz_status put_spread(json_t *o, const cz_generation *g) {
   return cz_json_set_real(o, "deviation", patterns.deviation);
 }
 
-/* How far the members differ on the test set; nothing where there is none, or one member. */
+/* How far the members differ on the first of the test files; nothing where there is none, or one
+ * member. */
 static cz_status put_agreement(json_t *metrics, const cz_generation *g) {
-  const cz_ensemble e = cz_generation_on(g, &g->examples->test);
+  const cz_text_set test = cz_examples_part(g->examples, 0);
+  cz_ensemble e = cz_generation_on(g, &g->examples->test);
   json_t *o = json_object();
   cz_agreement a;
   int32_t *labels;
+  e.n = test.n;
   CZ_TRY(cz_json_set(metrics, "agreement", o));
   if (!e.n || e.n_members < 2) return CZ_OK;
-  if (g->examples->test.labelled) CZ_TRY(put_spread(o, g));
+  if (test.labelled) CZ_TRY(put_spread(o, g));
   CZ_TRY(cz_alloc(&labels, e.n_members * e.n, sizeof *labels));
   cz_ensemble_votes(labels, &e);
   cz_status st = cz_members_agreement(&a, labels, e.n_members, e.n, e.classes);

@@ -13,6 +13,7 @@
 #include "stages/train.h"
 #include "tasks/baseline.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A stage that trains nothing scores in the precision that it names all the same. */
@@ -33,7 +34,7 @@ cz_status cz_few_shot_bind(cz_few_shot *f, const cz_recipe *recipe, const char *
                        *batch = cz_config_get(recipe->node, "batch");
   *f = (cz_few_shot){.job = {.what = what, .config_hash = config_hash}};
   if (init) CZ_TRY(cz_config_text(&f->init, init));
-  CZ_TRY(cz_recipe_section(recipe, &cz_examples_section, &f->keys));
+  CZ_TRY(cz_examples_bind(&f->keys, cz_config_get(recipe->node, cz_examples_section.name)));
   if (!trains) return bind_precision(&f->job, recipe);
   CZ_TRY(cz_train_bind(&f->job, recipe, what, config_hash));
   f->job.dropout_mask = CZ_DROPOUT_TOKEN;
@@ -186,20 +187,26 @@ cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s) {
                               .temperature = 1};
 }
 
+static cz_status file_exists(bool *all, cz_check *check, const cz_config_node *node) {
+  const char *path = "";
+  bool there;
+  if (node) CZ_TRY(cz_config_text(&path, node));
+  if (!*path) return CZ_OK;
+  CZ_TRY(cz_check_file(check, &there, node, NULL));
+  *all = *all && there;
+  return CZ_OK;
+}
+
 /* All files that the section `examples` names, as far as they exist. */
-static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe) {
+static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe,
+                             const cz_config_node *tests) {
   static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
   const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name);
   *all = true;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    const cz_config_node *node = cz_config_get(section, names[i]);
-    const char *path = "";
-    bool there;
-    if (node) CZ_TRY(cz_config_text(&path, node));
-    if (!*path) continue;
-    CZ_TRY(cz_check_file(check, &there, node, NULL));
-    *all = *all && there;
-  }
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    CZ_TRY(file_exists(all, check, cz_config_get(section, names[i])));
+  for (size_t i = 0; tests && i < cz_config_count(tests); i++)
+    CZ_TRY(file_exists(all, check, cz_config_at(tests, i)));
   return CZ_OK;
 }
 
@@ -245,8 +252,7 @@ static cz_status check_chooser(const cz_check *check, const cz_config_node *node
                            "'%s' is a stage of kind %s, which has no members that could "
                            "disagree: texts are chosen by one of kind classify",
                            keys->chosen_by, from[i].kind->name);
-  CZ_TRY(cz_config_bind(cz_config_get(from[i].node, cz_examples_section.name), &cz_examples_section,
-                        &by, NULL));
+  CZ_TRY(cz_examples_bind(&by, cz_config_get(from[i].node, cz_examples_section.name)));
   const char *key = cz_chosen_elsewhere(keys, &by);
   return key ? cz_config_error(node,
                                "the stage %s has another examples.%s: it must have this one's T, "
@@ -288,7 +294,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   const cz_config_node *batch = cz_config_get(recipe->node, "batch");
   bool there;
   if (trained) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
-  CZ_TRY(files_exist(&there, check, recipe));
+  CZ_TRY(files_exist(&there, check, recipe, f->keys.tests));
   CZ_TRY(check_choice(check, recipe, &f->keys));
   if (!f->init && !check->stage.n_from)
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which pretrained model?");
@@ -301,8 +307,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   return st;
 }
 
-/** Lists the values that the result has of an ensemble called NAME. */
-cz_status cz_few_shot_results(cz_check *check, const char *name) {
+static cz_status list_judged(cz_check *check, const char *name) {
   static const char *const scores[] = {"accuracy", "macro_f1"};
   static const char *const own[] = {"accuracy",    "macro_f1",    "ece",        "coverage.100",
                                     "coverage.90", "coverage.80", "coverage.50"};
@@ -319,6 +324,24 @@ cz_status cz_few_shot_results(cz_check *check, const char *name) {
     CZ_TRY(cz_check_result(check, "%s.baseline.%s", name, scores[k]));
     for (const cz_simple *s = cz_task_simple; s->name; s++)
       CZ_TRY(cz_check_result(check, "%s.%s.%s", name, s->name, scores[k]));
+  }
+  return CZ_OK;
+}
+
+/** OUT: what a result calls what it judges under NAME on the test file called PART, null: `test`.
+ */
+void cz_few_shot_judged(char *out, size_t n, const char *name, const char *part) {
+  snprintf(out, n, "%s%s%s", name, part ? "_" : "", part ? part : "");
+}
+
+/** Lists the values that the result has of an ensemble called NAME, on each test file of KEYS. */
+cz_status cz_few_shot_results(cz_check *check, const cz_examples_keys *keys, const char *name) {
+  const size_t n = cz_examples_test_count(keys);
+  char label[256];
+  if (!n) return list_judged(check, name);
+  for (size_t k = 0; k < n; k++) {
+    cz_few_shot_judged(label, sizeof label, name, cz_examples_test_name(keys, k));
+    CZ_TRY(list_judged(check, label));
   }
   return CZ_OK;
 }

@@ -33,7 +33,9 @@ CZ_MUST cz_status cz_few_shot_fit(const cz_few_shot *f, const cz_member_plan *pl
 CZ_MUST cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_shot *f,
                                     const cz_member_shape *trained);
 cz_reader_kind cz_few_shot_reader(const cz_few_shot *f, const cz_model_config *config);
-CZ_MUST cz_status cz_few_shot_results(cz_check *check, const char *name);
+CZ_MUST cz_status cz_few_shot_results(cz_check *check, const cz_examples_keys *keys,
+                                      const char *name);
+void cz_few_shot_judged(char *out, size_t n, const char *name, const char *part);
 cz_members_options cz_few_shot_members(const cz_few_shot *f, cz_session *s);
 CZ_MUST cz_status cz_few_shot_compute(cz_few_shot *f, cz_session *s, cz_members *members,
                                       const cz_member_list *list, const char *kind);

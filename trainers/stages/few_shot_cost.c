@@ -35,9 +35,11 @@ static cz_status find_model(cz_few_shot_cost *x) {
 
 /* Whether all is there that the texts are read from and tokenised with. */
 static bool is_there(const cz_few_shot *f) {
-  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabeled, f->keys.test};
+  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabeled};
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
     if (*paths[i] && !cz_fs_exists(paths[i])) return false;
+  for (size_t k = 0; k < cz_examples_test_count(&f->keys); k++)
+    if (!cz_fs_exists(cz_examples_test_path(&f->keys, k))) return false;
   return f->init && cz_fs_is_dir(f->init);
 }
 
@@ -59,6 +61,7 @@ static cz_status open_examples(cz_few_shot_cost *x, const cz_recipe *recipe) {
   x->texts[CZ_COUNT_T] = (double)f->examples->t.n;
   x->texts[CZ_COUNT_D] = (double)f->examples->d.n;
   x->texts[CZ_COUNT_TEST] = (double)f->examples->test.n;
+  x->first_test = (double)cz_examples_part(f->examples, 0).n;
   if (!chosen) count_chosen(x);
   return CZ_OK;
 }
@@ -85,15 +88,19 @@ static double at_most(cz_few_shot_cost *x, double n, double there) {
 static cz_status assume_sizes(cz_few_shot_cost *x) {
   const cz_examples_keys *k = &x->f->keys;
   double pool, rest, tests, wanted = (double)k->unlabelled;
+  const size_t files = cz_examples_test_count(k);
   x->cost->assumed_texts = true;
   if (cz_fs_exists(k->pattern))
     CZ_TRY(cz_patterns_open(&x->own, k->pattern, *k->labels ? k->labels : NULL));
   x->file = x->own;
   CZ_TRY(count_records(&pool, x, k->train));
   CZ_TRY(count_records(&rest, x, k->unlabeled));
-  CZ_TRY(count_records(&tests, x, k->test));
   x->texts[CZ_COUNT_T] = at_most(x, (double)k->labelled, pool);
-  x->texts[CZ_COUNT_TEST] = at_most(x, (double)k->tested, tests);
+  for (size_t i = 0; i < files; i++) {
+    CZ_TRY(count_records(&tests, x, cz_examples_test_path(k, i)));
+    x->texts[CZ_COUNT_TEST] += at_most(x, (double)k->tested, tests);
+    if (!i) x->first_test = x->texts[CZ_COUNT_TEST];
+  }
   if (!*k->unlabeled) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
   if (wanted > 0 && k->unlabelled_draw == CZ_UNLABELLED_PER_LABEL)
     wanted = x->file ? wanted * (double)x->file->n_labels : NAN;
@@ -336,12 +343,13 @@ cz_status cz_few_shot_cost_offsets(const cz_few_shot_cost *x, cz_calibrate kind,
   return st;
 }
 
-/** Adds the masked-LM loss of N texts of the test set, before and after the training of MODELS. */
+/** Adds the masked-LM loss of N texts of the first test file, before and after the training of
+ * MODELS. */
 cz_status cz_few_shot_cost_held_out(const cz_few_shot_cost *x, double n, double models) {
   const cz_examples *e = x->f->examples;
+  const cz_text_set test = e ? cz_examples_part(e, 0) : (cz_text_set){0};
   cz_reading texts;
-  CZ_TRY(read_some(&texts, x, e ? &e->test : NULL, fmin(n, x->texts[CZ_COUNT_TEST]), -1,
-                   CZ_READ_MASKED));
+  CZ_TRY(read_some(&texts, x, e ? &test : NULL, fmin(n, x->first_test), -1, CZ_READ_MASKED));
   cz_few_shot_cost_score(x, &texts, 2 * models);
   return CZ_OK;
 }

@@ -23,6 +23,7 @@ typedef struct cz_few_shot_cost {
   cz_cost *cost;  /* that is being filled; borrowed */
   cz_few_shot *f; /* its examples are opened where everything is there; borrowed */
   double texts[CZ_COUNTED_SETS];
+  double first_test;           /* of the test texts, those of the first file */
   double chosen;               /* of T, texts that a stage will choose from D */
   cz_pattern_file *own;        /* where there are no examples but the pattern file */
   const cz_pattern_file *file; /* null: it is not there */

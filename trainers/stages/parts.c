@@ -43,6 +43,10 @@ static cz_status example_files(const cz_file_visitor *v, const cz_config_node *n
   const cz_config_node *file;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if ((file = cz_config_get(node, names[i]))) CZ_TRY(v->file(v->self, file, NULL));
+  const cz_config_node *tests = cz_config_get(node, "tests");
+  if (!tests || cz_config_kind_of(tests) != CZ_CONFIG_MAPPING) return CZ_OK;
+  for (size_t i = 0; i < cz_config_count(tests); i++)
+    CZ_TRY(v->file(v->self, cz_config_at(tests, i), NULL));
   return CZ_OK;
 }
 

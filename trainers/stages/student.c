@@ -35,9 +35,9 @@ static cz_status add_coverage(cz_buf *out, const json_t *scores) {
   return CZ_OK;
 }
 
-static cz_status add_scores(cz_buf *out, const cz_examples *e, const json_t *scores) {
-  if (!e->test.labelled) return cz_buf_addf(out, "The test texts had no labels.\n");
-  CZ_TRY(add_share(out, "accuracy", json_object_get(scores, "accuracy"), e->test.n));
+static cz_status add_scores(cz_buf *out, const cz_text_set *test, const json_t *scores) {
+  if (!test->labelled) return cz_buf_addf(out, "The test texts had no labels.\n");
+  CZ_TRY(add_share(out, "accuracy", json_object_get(scores, "accuracy"), test->n));
   const double f1 = json_number_value(json_object_get(scores, "macro_f1")),
                ece = json_number_value(json_object_get(scores, "ece"));
   CZ_TRY(cz_buf_addf(out, "- macro F1: %.4f\n- expected calibration error: %.4f\n", f1, ece));
@@ -54,6 +54,7 @@ static cz_status add_patterns(cz_buf *out, const cz_pattern_file *file) {
 static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz_stage_output *out,
                               const json_t *scores, const char *teachers) {
   const cz_examples *e = f->examples;
+  const cz_text_set test = cz_examples_part(e, 0);
   char path[4096];
   cz_buf text = {0};
   cz_status st;
@@ -67,7 +68,7 @@ static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz
         done);
   CZ_GO(st, add_set(&text, "labelled", &e->t), done);
   CZ_GO(st, add_set(&text, "unlabelled", &e->d), done);
-  CZ_GO(st, add_set(&text, "test", &e->test), done);
+  CZ_GO(st, add_set(&text, "test", &test), done);
   if (f->keys.chosen)
     CZ_GO(st,
           cz_buf_addf(&text,
@@ -78,7 +79,7 @@ static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz
   CZ_GO(st, cz_buf_addf(&text, "\n## Patterns\n\n"), done);
   CZ_GO(st, add_patterns(&text, e->file), done);
   CZ_GO(st, cz_buf_addf(&text, "\n## Scores\n\n"), done);
-  CZ_GO(st, add_scores(&text, e, scores), done);
+  CZ_GO(st, add_scores(&text, &test, scores), done);
   CZ_GO(st, cz_fs_join(path, sizeof path, folder, "README.md"), done);
   st = cz_fs_write_atomic(path, text.data, text.len);
 done:
