@@ -8,12 +8,13 @@
 #include "nn/hf.h"
 #include "prompts/records.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Recipes for models of this width and more are the paper's (docs/pet.md 1.4); narrower ones need
  * larger steps to move at all in as many updates. */
-enum { WIDE = 512, GENERATIONS = 16, LONGEST = 256 };
+enum { WIDE = 512, GENERATIONS = 16, LONGEST = 256, PROCESSES = 8 };
 
 /* What the composed experiment depends on. */
 typedef struct composing {
@@ -125,6 +126,12 @@ static cz_status compose(composing *c) {
   return add_stages(c);
 }
 
+/* A narrow model's step is too small for several threads: processes beside one another do more. */
+static int64_t processes_for(const composing *c) {
+  const int threads = omp_get_max_threads();
+  return c->wide || strcmp(c->r->device, "cpu") ? 1 : threads < PROCESSES ? threads : PROCESSES;
+}
+
 /** Runs what R asks for in R->out, going on where a killed run stopped, and lays its results out.
  * Errors as cz_experiment_run. Collective under MPI. */
 cz_status cz_pet_run(const cz_pet_request *r) {
@@ -140,6 +147,7 @@ cz_status cz_pet_run(const cz_pet_request *r) {
   CZ_GO(st, compose(&c), done);
   CZ_GO(st, cz_fs_join(run.folder, sizeof run.folder, r->out, "run"), done);
   run.text = c.text.data;
+  run.jobs_else = processes_for(&c);
   CZ_GO(st, cz_experiment_run(&run), done);
   if (run.rank == 0)
     st = cz__pet_lay_out(r, run.folder, c.labelled ? "pet" : "untrained", c.generations);

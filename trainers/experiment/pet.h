@@ -20,7 +20,7 @@ typedef struct cz_pet_request {
   const char *labels;                                     /* or null */
   const char *columns, *backslashes; /* of files without a line that names the columns, or null */
   const char *out, *device, *comm;
-  const char *jobs; /* processes, or null: one */
+  const char *jobs; /* processes, or null: one, or for a narrow model one a core */
   bool ipet, zero_shot;
   char **words; /* overrides of the composed experiment, key=value */
   size_t n_words;

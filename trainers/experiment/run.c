@@ -247,6 +247,7 @@ cz_status cz_experiment_run(cz_run_request *r) {
   cz_status st;
   CZ_GO(st, cz_session_open(&s, r->device, r->comm), done);
   CZ_GO(st, cz_session_jobs(&s, r->jobs), done);
+  if (!r->jobs && r->jobs_else && s.comm->size == 1) s.jobs = r->jobs_else;
   cz_stop_on_signals(s.comm->size == 1 && !r->works);
   s.works = r->works != NULL;
   if (r->works) CZ_GO(st, cz_jobs_tie("--works", r->works), done);

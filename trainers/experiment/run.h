@@ -12,6 +12,7 @@ typedef struct cz_run_request {
   const char *text;         /* null, or the experiment, and `file` is a name for messages */
   const char *device, *comm;
   const char *jobs;  /* processes that share the stages and their members, or null: one */
+  int64_t jobs_else; /* their number where `jobs` is null and there are no ranks; 0: one */
   const char *works; /* null, or this process is one of them, started by the process so numbered */
   int64_t n_seeds;   /* 0: the file's */
   char **words;      /* overrides, key=value */
