@@ -204,6 +204,10 @@ static void models(void **state) {
           "init: family gpt2 has no masked_lm head, which this stage wants of ");
   run("classify @/ft.yaml init=@/gpt" ONE, "classify: done");
   refused(2, "classify @/pet.yaml init=@/nowhere", "nowhere: No such file or directory");
+  refused(2,
+          "pet --model @/nowhere --pattern @/p.yaml --train @/train.tsv --unlabeled @/pool.tsv "
+          "--test @/test.tsv",
+          "nowhere is not there: a model's folder has config.json, model.safetensors and ");
 }
 
 /* CONFIG.json of the model NAME with another text in place of what stands there. */

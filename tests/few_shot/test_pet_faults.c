@@ -19,6 +19,8 @@
   "pet --model @/bert --pattern @/p.yaml --train @/mine.tsv --unlabeled @/pool.tsv --test "        \
   "@/test.tsv --ipet" KEYS
 
+#define ONE " --jobs 1" /* by itself it takes a process a core */
+
 enum { MEMBERS = 64 };
 
 /* What is run, the folder of its undisturbed run, where its stages lie, and what must be equal. */
@@ -113,7 +115,7 @@ static void kill_often(const subject *s, const char *more, int kills) {
   cz_stream draw;
   int landed = 0, partly = 0;
   const double span = span_of(s, more);
-  cz_stream_init(&draw, test_seed(), "instants of kills", s == &pet, *more != '\0');
+  cz_stream_init(&draw, test_seed(), "instants of kills", s == &pet, strlen(more));
   snprintf(words, sizeof words, "%s%s --out @/killed", s->words, more);
   for (int tries = 0; landed < kills || !partly; tries++) {
     assert_true(tries < 20 * kills);
@@ -144,7 +146,7 @@ static int number_of_kills(void) {
   return n ? atoi(n) : 4;
 }
 
-static void killed_pet(void **state) { kill_often(&pet, "", number_of_kills()); }
+static void killed_pet(void **state) { kill_often(&pet, ONE, number_of_kills()); }
 static void killed_pet_jobs(void **state) { kill_often(&pet, " --jobs 2", number_of_kills()); }
 static void killed_run(void **state) { kill_often(&experiment, "", number_of_kills()); }
 static void killed_run_jobs(void **state) {
@@ -154,9 +156,9 @@ static void killed_run_jobs(void **state) {
 /* A second run in a folder is told who works there, and leaves the first alone. */
 static void second_run(void **state) {
   forget("two");
-  const pid_t pid = launch(&(start){0}, PET " --out @/two");
+  const pid_t pid = launch(&(start){0}, PET ONE " --out @/two");
   wait_for_file(pid, under("two/run/lock"));
-  const pid_t other = launch(&(start){0}, PET " --out @/two");
+  const pid_t other = launch(&(start){0}, PET ONE " --out @/two");
   assert_int_equal(wait_for(other), 1);
   if (!strstr(said(), "two/run/lock: another process holds this lock: process "))
     fail_msg("it said:\n%s", said());
@@ -189,7 +191,7 @@ static void write_t(bool turned) {
 static void changed_data(void **state) {
   forget("changed");
   forget("fresh");
-  static const char words[] = PET " stages.generation1.train.steps=200 --out @/changed";
+  static const char words[] = PET ONE " stages.generation1.train.steps=200 --out @/changed";
   const pid_t pid = launch(&(start){0}, words);
   wait_until_said(pid, "g1 p0 r0: "); /* it has read them */
   write_t(true);
@@ -198,7 +200,7 @@ static void changed_data(void **state) {
       !strstr(said(), "mine.tsv has changed since then\nrun the same command again, "))
     fail_msg("it said:\n%s", strlen(said()) > 700 ? said() + strlen(said()) - 700 : said());
   expect(0, words, "changed/run: stages that read what follows are made anew:\n  the file ");
-  expect(0, PET " stages.generation1.train.steps=200 --out @/fresh", "");
+  expect(0, PET ONE " stages.generation1.train.steps=200 --out @/fresh", "");
   same_as(&pet, "fresh", "changed");
   write_t(false);
   expect(2, words, "mine.tsv has changed"); /* a finished run stays what it is */
@@ -208,12 +210,12 @@ static void changed_data(void **state) {
 /* The first file of scores does not fit on the disk. */
 static void full_disk(void **state) {
   forget("full");
-  assert_int_equal(cloze(&(start){.file_limit = 3000}, PET " --out @/full"), 1);
+  assert_int_equal(cloze(&(start){.file_limit = 3000}, PET ONE " --out @/full"), 1);
   if (!strstr(said(), "logits.h5: can't write ") || !strstr(said(), "File too large"))
     fail_msg("it said:\n%s", said());
   seen list[MEMBERS] = {0};
   assert_int_equal(look(&pet, "full", list), 0);
-  expect(0, PET " --out @/full", "");
+  expect(0, PET ONE " --out @/full", "");
   same_as(&pet, "pet", "full");
 }
 

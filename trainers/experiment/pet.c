@@ -7,6 +7,7 @@
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
 #include "prompts/records.h"
+#include "recipe/recipe.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -114,6 +115,7 @@ done:
 static cz_status compose(composing *c) {
   cz_model_config config;
   char path[4096];
+  CZ_TRY(cz_recipe_model_folder(c->r->model));
   CZ_TRY(cz_fs_join(path, sizeof path, c->r->model, "config.json"));
   CZ_TRY(cz_hf_config_read(&config, path));
   c->wide = config.d_model >= WIDE;
