@@ -117,15 +117,17 @@ static const H5FD_class_t aside_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY};
 
 /** An HDF5 file of format 1.10 in the open, empty file of TARGET; NAME appears in HDF5's
- * messages. Below 0 when it can't be made, with *TARGET->error or HDF5's reason. */
-hid_t cz__h5_driver_create(const char *name, const cz__h5_target *target) {
-  hid_t access = H5Pcreate(H5P_FILE_ACCESS), how = H5Pcreate(H5P_FILE_CREATE),
-        driver = H5FDregister(&aside_class), file = -1;
-  bool good = access >= 0 && how >= 0 && driver >= 0 && H5Pset_driver(access, driver, target) >= 0;
+ * messages. Below 0 when it can't be made, with *TARGET->error or HDF5's reason. *DRIVER is for
+ * H5FDunregister behind H5Fclose, also after a failure, -1 where there is none: H5Fclose gives the
+ * file's own hold on it back before it calls it (1.10.8). */
+hid_t cz__h5_driver_create(hid_t *driver, const char *name, const cz__h5_target *target) {
+  hid_t access = H5Pcreate(H5P_FILE_ACCESS), how = H5Pcreate(H5P_FILE_CREATE), file = -1;
+  *driver = H5FDregister(&aside_class);
+  bool good =
+      access >= 0 && how >= 0 && *driver >= 0 && H5Pset_driver(access, *driver, target) >= 0;
   if (good && H5Pset_obj_track_times(how, false) >= 0 &&
       H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
     file = H5Fcreate(name, H5F_ACC_TRUNC, how, access);
-  if (driver >= 0) H5FDunregister(driver); /* the file keeps it */
   if (how >= 0) H5Pclose(how);
   if (access >= 0) H5Pclose(access);
   return file;

@@ -14,6 +14,6 @@ typedef struct cz__h5_target {
   int *error; /* as in cz_h5_file */
 } cz__h5_target;
 
-hid_t cz__h5_driver_create(const char *name, const cz__h5_target *target);
+hid_t cz__h5_driver_create(hid_t *driver, const char *name, const cz__h5_target *target);
 
 #endif

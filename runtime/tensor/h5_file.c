@@ -39,13 +39,14 @@ const char *cz_h5_why(char out[CZ_H5_TEXT]) {
 /** Opens the file that will be at PATH once cz_h5_commit succeeds; what is at PATH stays
  * until then. CZ_EBUSY when another process is writing it. */
 cz_status cz_h5_create(cz_h5_file *f, const char *path) {
-  f->id = f->held = -1;
+  f->id = f->driver = f->held = -1;
   f->error = 0;
   snprintf(f->path, sizeof f->path, "%s", path);
   CZ_TRY(cz_fs_aside(f->temporary, sizeof f->temporary, path));
   cz_h5_quiet();
   CZ_TRY(cz_fs_open_aside(&f->held, f->temporary, path));
-  f->id = cz__h5_driver_create(f->temporary, &(cz__h5_target){.fd = f->held, .error = &f->error});
+  f->id = cz__h5_driver_create(&f->driver, f->temporary,
+                               &(cz__h5_target){.fd = f->held, .error = &f->error});
   cz_status st = cz_h5_check(f, f->id >= 0, "the file");
   if (st != CZ_OK) cz_h5_discard(f);
   return st;
@@ -61,11 +62,21 @@ cz_status cz_h5_check(const cz_h5_file *f, bool good, const char *what) {
                  f->error ? strerror(f->error) : cz_h5_why(why));
 }
 
+/* Ends HDF5's work on the file. */
+static void finish(cz_h5_file *f) {
+  if (f->id >= 0) H5Fclose(f->id);
+  if (f->driver >= 0) H5FDunregister(f->driver);
+  f->id = f->driver = -1;
+}
+
 /** Ends the writing; the whole file lies beside its path. Does nothing the second time. */
 cz_status cz_h5_close(cz_h5_file *f) {
-  hid_t id = f->id;
+  if (f->id < 0) return CZ_OK;
+  const bool good = H5Fclose(f->id) >= 0;
   f->id = -1;
-  return id < 0 ? CZ_OK : cz_h5_check(f, H5Fclose(id) >= 0, "the file");
+  cz_status st = cz_h5_check(f, good, "the file");
+  finish(f);
+  return st;
 }
 
 /* Gives the lock back. */
@@ -87,8 +98,7 @@ cz_status cz_h5_commit(cz_h5_file *f) {
  * be closed. May be called after a commit or a failure. */
 void cz_h5_discard(cz_h5_file *f) {
   if (!f->error) f->error = ECANCELED; /* write no more */
-  if (f->id >= 0) H5Fclose(f->id);
-  f->id = -1;
+  finish(f);
   if (f->held >= 0) unlink(f->temporary); /* ours as long as it is held */
   release(f);
 }

@@ -24,6 +24,7 @@ enum { CZ_H5_TEXT = 512, CZ_H5_MAX_RANK = 8 };
 
 typedef struct cz_h5_file { /* does not move while it is open */
   hid_t id;                 /* below 0: closed */
+  hid_t driver;             /* behind it; below 0: none */
   int held;                 /* the lock on `temporary`; below 0: none */
   int error; /* errno of the first failure, or 0. Once it is set nothing more is written, and HDF5's
                 calls go on as if it were */
