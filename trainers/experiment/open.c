@@ -196,9 +196,9 @@ static bool is_replaced(const char *key, char *const *words, size_t n_words) {
  * any) and overrides (WORDS, `a.b=c`), SEEDS above 0 replacing how many seeds there are,
  * and resolves every stage of every row and seed. With SESSION keys cover the contents
  * of the files that stages name, and everything is checked first (cz_plan_check) unless another
- * process of the run has done so; null is for looking only. CZ_EUSAGE with file and line for anything that is not as it
- * should be. Close with cz_plan_close, also after a failure. TEXT: the experiment, of
- * which PATH is the name in messages; null: the file at PATH has it. */
+ * process of the run has done so; null is for looking only. CZ_EUSAGE with file and line for
+ * anything that is not as it should be. Close with cz_plan_close, also after a failure. TEXT: the
+ * experiment, of which PATH is the name in messages; null: the file at PATH has it. */
 cz_status cz_plan_open_text(cz_plan *p, const char *path, const char *text, const char *scale,
                             int64_t seeds, char *const *words, size_t n_words,
                             cz_session *session) {
