@@ -221,9 +221,9 @@ static void test_fuzz(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_mistakes), cmocka_unit_test(test_smallest),
-      cmocka_unit_test(test_missing_file), cmocka_unit_test(test_endless),
-      cmocka_unit_test(test_fuzz)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_mistakes),
+                                     cmocka_unit_test(test_smallest),
+                                     cmocka_unit_test(test_missing_file),
+                                     cmocka_unit_test(test_endless), cmocka_unit_test(test_fuzz)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
