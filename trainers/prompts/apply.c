@@ -46,8 +46,9 @@ static size_t length_of(const filling *f, size_t i) {
 static const int32_t *ids_of(const filling *f, size_t i) {
   const cz_prompt_piece *piece = &f->prompt->pieces[i];
   if (piece->kind == CZ_PIECE_MASK && f->word) return f->word;
-  return piece->kind == CZ_PIECE_SOURCE ? f->texts->ids + f->sources[piece->source].begin
-                                        : piece->ids;
+  if (piece->kind != CZ_PIECE_SOURCE) return piece->ids;
+  const cz_prompt_text *source = &f->sources[piece->source];
+  return source->n ? f->texts->ids + source->begin : NULL; /* there may be no ids at all */
 }
 
 static size_t segment_of(const filling *f, size_t i) { return i >= f->prompt->pattern->second; }
