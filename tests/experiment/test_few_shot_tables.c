@@ -429,8 +429,6 @@ static void test_what_seeds_draw(void **state) {
                {"{examples: {train: x, labelled: 0, draw: paper}}", CZ_SEEDS_PLAIN},
                {"{examples: {train: x, labelled: -1}}", CZ_SEEDS_ONE_T},
                {"{examples: {train: x}}", CZ_SEEDS_ONE_T},
-               {"{examples: {train: x, labelled: 10, draws: first}}", CZ_SEEDS_ONE_T},
-               {"{examples: {train: x, labelled: 10, draws: each}}", CZ_SEEDS_DRAWS},
                {"{examples: {test: y}}", CZ_SEEDS_PLAIN}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     cz_config *config;

@@ -6,13 +6,6 @@
 
 const char *const cz_draw_names[] = {"paper", "balanced", "random", NULL};
 const char *const cz_unlabelled_names[] = {"all", "per_label", "random", NULL};
-const char *const cz_draws_names[] = {"each", "first", NULL};
-
-/** The seed that T is drawn by in a run with SEED of an experiment whose first seed is FIRST_SEED.
- */
-uint64_t cz_draw_seed(cz_draws draws, uint64_t seed, uint64_t first_seed) {
-  return draws == CZ_DRAWS_FIRST ? first_seed : seed;
-}
 
 /** COUNTS [classes]: TOTAL in parts that differ by one at most; the first classes of ORDER (null:
  * as they are numbered) have one more. The published code calls it `eq_div` (pet.md 4.1). */

@@ -30,12 +30,8 @@ typedef enum cz_unlabelled_kind {
   CZ_UNLABELLED_RANDOM
 } cz_unlabelled_kind;
 
-/* A seed is a draw of T (`each`), or T is that of the first seed whatever the run's is, so that a
- * deviation over seeds is the paper's, over repetitions on one T. */
-typedef enum cz_draws { CZ_DRAWS_EACH, CZ_DRAWS_FIRST } cz_draws;
-
 /* Their spellings; null-terminated. */
-extern const char *const cz_draw_names[], *const cz_unlabelled_names[], *const cz_draws_names[];
+extern const char *const cz_draw_names[], *const cz_unlabelled_names[];
 
 /* The rows of a file. */
 typedef struct cz_pool {
@@ -56,7 +52,6 @@ typedef struct cz_drawn {
   bool below_labels; /* T was to have fewer texts than there are labels */
 } cz_drawn;
 
-uint64_t cz_draw_seed(cz_draws draws, uint64_t seed, uint64_t first_seed);
 void cz_draw_split(int64_t *counts, int64_t total, int32_t classes, const int32_t *order);
 CZ_MUST cz_status cz_draw_candidates(bool *candidates, cz_drawn *counts, const cz_pool *pool,
                                      const cz_hash_set *excluded);

@@ -90,10 +90,8 @@ cz_seeds_draw cz_plan_stage_draws(const cz_config_node *stage) {
   if (!e || cz_config_kind_of(e) != CZ_CONFIG_MAPPING) return CZ_SEEDS_PLAIN;
   const char *seed = text_of(e, "draw_seed"), *labelled = text_of(e, "labelled");
   if (!*text_of(e, "train") || !strcmp(labelled, "0")) return CZ_SEEDS_PLAIN; /* there is no T */
-  const bool all = !*labelled || *labelled == '-', first = !strcmp(text_of(e, "draws"), "first"),
-             in_order = !strcmp(text_of(e, "draw"), "paper");
-  return all || first || in_order || (*seed && strcmp(seed, "0") != 0) ? CZ_SEEDS_ONE_T
-                                                                       : CZ_SEEDS_DRAWS;
+  const bool all = !*labelled || *labelled == '-', in_order = !strcmp(text_of(e, "draw"), "paper");
+  return all || in_order || (*seed && strcmp(seed, "0") != 0) ? CZ_SEEDS_ONE_T : CZ_SEEDS_DRAWS;
 }
 
 /** The same of a row: drawn where one of its stages draws T. */
