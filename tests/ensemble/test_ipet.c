@@ -30,21 +30,6 @@ static void test_sizes(void **state) {
   assert_int_equal(cz_ipet_generations(&s, 100), 1);
 }
 
-/* `--ipet_generations 3` of the published code are two after M^0. */
-static void test_off_by_one(void **state) {
-  cz_ipet s = cz_ipet_paper;
-  s.generations = 3;
-  assert_int_equal(cz_ipet_generations(&s, 10), 3);
-  s.fidelity = CZ_FIDELITY_CORRECTED;
-  assert_int_equal(cz_ipet_generations(&s, 10), 3);
-  s.fidelity = CZ_FIDELITY_CODE;
-  assert_int_equal(cz_ipet_generations(&s, 10), 2);
-  s.generations = 1;
-  assert_int_equal(cz_ipet_generations(&s, 10), 0);
-  s.generations = 0;
-  assert_int_equal(cz_ipet_generations(&s, 10), 3);
-}
-
 static void expect_counts(const cz_ipet *s, const int64_t *t, int32_t classes, int64_t j,
                           const int64_t *want) {
   int64_t got[CLASSES];
@@ -419,12 +404,11 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sizes),          cmocka_unit_test(test_off_by_one),
-      cmocka_unit_test(test_counts),         cmocka_unit_test(test_teachers),
-      cmocka_unit_test(test_teachers_even),  cmocka_unit_test(test_confidence),
-      cmocka_unit_test(test_likely),         cmocka_unit_test(test_any_settings),
-      cmocka_unit_test(test_teachers_keyed), cmocka_unit_test(test_whole_sets),
-      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_sizes),        cmocka_unit_test(test_counts),
+      cmocka_unit_test(test_teachers),     cmocka_unit_test(test_teachers_even),
+      cmocka_unit_test(test_confidence),   cmocka_unit_test(test_likely),
+      cmocka_unit_test(test_any_settings), cmocka_unit_test(test_teachers_keyed),
+      cmocka_unit_test(test_whole_sets),   cmocka_unit_test(test_refused),
   };
   return cmocka_run_group_tests_name("iPET", tests, NULL, NULL);
 }

@@ -168,6 +168,26 @@ static void generations(void **state) {
   has_members("ipet0", 4, 2, 1, true); /* two repetitions of what was one */
 }
 
+/* cloze pet --ipet of 60 texts: as many generations as the T that is asked for takes, and no more
+ * texts are in T than there are. */
+static void generations_of_command(void **state) {
+  static const struct { int labelled, generations; } cases[] = {{10, 3}, {200, 2}, {-1, 2}, {0, 4}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char words[700], name[64];
+    snprintf(name, sizeof name, "command%d", cases[i].labelled);
+    snprintf(words, sizeof words,
+             "pet --model @/bert --pattern @/p.yaml --train @/train.tsv --unlabeled @/pool.tsv "
+             "--test @/test.tsv --ipet --jobs 1 common.train.steps=1 stages.student.train.steps=1 "
+             "common.examples.labelled=%d --out @/%s",
+             cases[i].labelled, name);
+    expect(0, words, "");
+    json_t *all = metrics(name);
+    assert_int_equal(json_array_size(json_object_get(all, "members")),
+                     2 * (1 + cases[i].generations)); /* of two patterns */
+    json_decref(all);
+  }
+}
+
 /* It is a classifier that the prompts' stages can begin from, and that says what it is. */
 static void student(void **state) {
   run_into(&(start){0}, "distill @/st.yaml", "st");
@@ -265,10 +285,14 @@ static void other_arithmetic(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(tuning_free), cmocka_unit_test(pet),
-      cmocka_unit_test(finetune),    cmocka_unit_test(generations),
-      cmocka_unit_test(student),     cmocka_unit_test(student_by_other_weights),
-      cmocka_unit_test(learns),      cmocka_unit_test(other_arithmetic)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(tuning_free),
+                                     cmocka_unit_test(pet),
+                                     cmocka_unit_test(finetune),
+                                     cmocka_unit_test(generations),
+                                     cmocka_unit_test(generations_of_command),
+                                     cmocka_unit_test(student),
+                                     cmocka_unit_test(student_by_other_weights),
+                                     cmocka_unit_test(learns),
+                                     cmocka_unit_test(other_arithmetic)};
   return cmocka_run_group_tests(tests, make_few_shot, drop_runs);
 }

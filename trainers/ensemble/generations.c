@@ -26,10 +26,9 @@ cz_status cz_ipet_check(const cz_ipet *s) {
                    s->scale);
   if (!(s->share > 0 && s->share <= 1))
     return CZ_FAIL(CZ_EINVAL, "%g of the other members label texts; above 0, to 1", s->share);
-  if (s->generations < 0 || s->target < 1 || s->first < 1 || s->likely < 0)
-    return CZ_FAIL(
-        CZ_EINVAL, "generations %lld, target %lld, first %lld, likely %lld: from 0, 1, 1 and 0",
-        (long long)s->generations, (long long)s->target, (long long)s->first, (long long)s->likely);
+  if (s->target < 1 || s->first < 1 || s->likely < 0)
+    return CZ_FAIL(CZ_EINVAL, "target %lld, first %lld, likely %lld: from 1, 1 and 0",
+                   (long long)s->target, (long long)s->first, (long long)s->likely);
   return CZ_OK;
 }
 
@@ -44,12 +43,11 @@ static int64_t steps_to_target(const cz_ipet *s, double n) {
   return k;
 }
 
-/** k, the number of generations after M^0 for a T of T texts: what the settings say, less 1 under
- * `code`; else ceil(log_d(target / t)), and one more for the first where T is empty (pet.md 2). 0
- * when T has as many as the target already. S has passed cz_ipet_check, or this would not end. */
+/** k, the number of generations after M^0 for a T of T texts: ceil(log_d(target / t)), and one more
+ * for the first where T is empty (pet.md 2). 0 when T has as many as the target already. S has
+ * passed cz_ipet_check, or this would not end. */
 int64_t cz_ipet_generations(const cz_ipet *s, int64_t t) {
   CZ_CHECK(s->scale >= 1.01);
-  if (s->generations > 0) return s->generations - (s->fidelity == CZ_FIDELITY_CODE);
   return t > 0 ? steps_to_target(s, (double)t) : 1 + steps_to_target(s, (double)s->first);
 }
 

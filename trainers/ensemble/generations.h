@@ -4,11 +4,8 @@
  * With c_0(l) the texts of label l in T and d the scale, generation j has c_j(l) = d c_(j-1)(l), T
  * and c_j(l) - c_0(l) texts of D. Without T generation 1 has `first` texts, as many of each label.
  *
- *                   paper (default) and corrected       code
- *   generations G   M^1 to M^G come after M^0           M^0 counts: M^1 to M^(G-1)
- *   teachers        N = lambda (n - 1), at least 1      0 of three members and fewer: an error
- *
- * N is rounded as Python's `round`, half to even, under each. */
+ * N = lambda (n - 1) members label, rounded as Python's `round`, half to even. Of three members and
+ * fewer that is 0: an error under `code`, elsewhere one labels all the same. */
 #ifndef CZ_ENSEMBLE_GENERATIONS_H
 #define CZ_ENSEMBLE_GENERATIONS_H
 
@@ -27,13 +24,12 @@ typedef struct cz_ipet {
   cz_fidelity fidelity;
   cz_weighting weighting;
   cz_balance balance;
-  int64_t generations; /* 0: as many as it takes to reach `target` */
-  double scale;        /* d, at least 1.01 */
-  double share;        /* lambda, of the other members, in (0, 1] */
-  int64_t target;      /* texts */
-  int64_t first;       /* texts of generation 1 where T is empty */
-  int64_t likely;      /* there, a label's are drawn from so many that it fits best; 0: generation
-                          1 is drawn as the others */
+  double scale;   /* d, at least 1.01 */
+  double share;   /* lambda, of the other members, in (0, 1] */
+  int64_t target; /* texts */
+  int64_t first;  /* texts of generation 1 where T is empty */
+  int64_t likely; /* there, a label's are drawn from so many that it fits best; 0: generation 1 is
+                     drawn as the others */
   uint64_t seed;
 } cz_ipet;
 

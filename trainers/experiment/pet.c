@@ -3,6 +3,7 @@
 #include "ensemble/generations.h"
 #include "experiment/pet_internal.h"
 #include "experiment/run.h"
+#include "few_shot/examples.h"
 #include "json/json.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
@@ -21,7 +22,7 @@ enum { WIDE = 512, GENERATIONS = 16, LONGEST = 256, PROCESSES = 8 };
 typedef struct composing {
   const cz_pet_request *r;
   cz_buf text;
-  int64_t labelled;    /* texts of the training file; 0: zero-shot */
+  int64_t labelled;    /* texts of T; 0: zero-shot */
   int64_t generations; /* of iPET, after the first ensemble */
   int64_t longest;     /* tokens of an input */
   bool wide;
@@ -91,7 +92,21 @@ static cz_status add_stages(composing *c) {
                                "student.student.accuracy}]\n");
 }
 
-/* How many texts are labelled, which decides how many generations it takes. */
+/* Texts of T, of so many of the training file: as many as an override of the composed key says. */
+static cz_status limit_labelled(int64_t *labelled, const cz_pet_request *r) {
+  cz_config *said;
+  int64_t limit = -1;
+  CZ_TRY(cz_config_from_words(&said, (const char *const *)r->words, r->n_words));
+  const cz_config_node *examples =
+      cz_config_get(cz_config_get(cz_config_root(said), "common"), cz_examples_section.name);
+  const cz_config_node *node = cz_config_get(examples, "labelled");
+  cz_status st = node ? cz_config_int(&limit, node, -1, 1e9) : CZ_OK;
+  cz_config_destroy(&said);
+  if (limit >= 0 && limit < *labelled) *labelled = limit;
+  return st;
+}
+
+/* How many texts T has, which decides how many generations it takes. */
 static cz_status count_labelled(composing *c) {
   const cz_pet_request *r = c->r;
   cz_pattern_file *file = NULL;
@@ -105,6 +120,7 @@ static cz_status count_labelled(composing *c) {
   CZ_GO(st, cz_patterns_open(&file, r->pattern, r->labels), done);
   CZ_GO(st, cz_records_read_as(&records, file, r->train, &how), done);
   c->labelled = (int64_t)records->n;
+  st = limit_labelled(&c->labelled, r);
 done:
   cz_arena_destroy(&arena);
   cz_records_destroy(&records);
