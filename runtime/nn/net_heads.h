@@ -1,5 +1,5 @@
-/* Between net.c, which builds and feeds the body, net_heads.c, which does the heads, and
- * net_choices.c, which does one of them. */
+/* Between net.c, which builds and feeds the body, net_heads.c, which does the heads, net_choices.c,
+ * which does one of them, and net_together.c, in which several rows make one answer. */
 #ifndef CZ_NN_NET_HEADS_H
 #define CZ_NN_NET_HEADS_H
 

@@ -1,9 +1,10 @@
 /* The folder ensemble: the arithmetic of PET and iPET (docs/pet.md 1.5, 2). Which texts are
- * labelled and which are not (draw.h), what the scores of many members say together (this header),
- * what a member of the next generation is trained on (generations.h, sets.h), scores that are
- * calibrated without labels (calibrate.h), how good and how sure the result is (judge.h), how far
- * the members differ (agreement.h), which texts to label next (next.h), and what logistic
- * regression on given vectors would do (logistic.h).
+ * labelled and which are not (draw.h), and which texts are the same (texts.h); the order in which
+ * the masks of an answer are filled in (fill.h), what the scores of many members say together (this
+ * header), what a member of the next generation is trained on (generations.h, sets.h), scores that
+ * are calibrated without labels (calibrate.h), how good and how sure the result is (judge.h), how
+ * far the members differ (agreement.h), which texts to label next (next.h) and which of them are
+ * nearly one (near.h), and what logistic regression on given vectors would do (logistic.h).
  *
  * All of it are functions of arrays. A random draw is keyed by what it is for, so that no
  * result depends on which member was computed first, or where. Texts are known by number, their row

@@ -1,12 +1,14 @@
 /* PET or iPET from data files to a classifier, without an experiment file: one is composed, run as
  * any other, and what somebody with data of their own wants of it is laid out.
  *
- *   OUT/run/               the experiment's folder (experiment.h): report, stages, all to go on
- * from OUT/result.json        metrics: zero_shot {raw, calibrated}, supervised, members, ensemble,
+ *   OUT/run/               the experiment's folder (experiment.h): report, stages, and all that a
+ *                          stopped run goes on from
+ *   OUT/result.json        metrics: zero_shot {raw, calibrated}, supervised, members, ensemble,
  *                          student; each judged {accuracy, macro_f1, ece, coverage, ...}, null
- * without labels OUT/predictions.jsonl  a line a text of the test file OUT/label_next.jsonl
- * unlabelled texts in the order in which to label them OUT/student/           the classifier
- * (stages/student.h) */
+ *                          without labels
+ *   OUT/predictions.jsonl  a line a text of the test file
+ *   OUT/label_next.jsonl   unlabelled texts in the order in which to label them
+ *   OUT/student/           the classifier (stages/student.h) */
 #ifndef CZ_EXPERIMENT_PET_H
 #define CZ_EXPERIMENT_PET_H
 

@@ -1,11 +1,24 @@
 /* The folder few_shot: classification from a few labelled texts (docs/pet.md).
  *
- * Data goes through it so. A pattern file and up to three data files become T, the labelled texts,
- * D, the unlabelled ones, and the test set, tokenised once for all patterns (examples.h, here). A
- * prompt, or the plain text, makes of each an input of the model (inputs.h). A scorer asks a model
- * for the scores of all texts of a set (scorer.h), a member is one model that is trained and then
- * scores (member.h), and a file of scores is what is kept of it (scores_file.h). What many members
- * say together is arithmetic, in ensemble/. */
+ * Data goes through it so. A pattern file and data files, of which those of the test set may be
+ * several, become T, the labelled texts, D, the unlabelled ones, and the test set, tokenised once
+ * for all patterns (examples.h, here); T may have texts besides that an ensemble chose (chosen.h).
+ * A prompt, or the plain text, makes of each an input of the model (prepare.h), with others of T in
+ * front of it where they are shown (demonstrations.h). Inputs run through nets (runs.h): one asks a
+ * model for the scores of all texts of a set (scorer.h), of answers of several tokens (answers.h),
+ * or of texts completed by a causal LM (completions.h).
+ *
+ * A member is one model that is trained and then scores (member.h), by nets that those of one shape
+ * share (shape.h), after the paper or as the published code does (published.h); processes divide
+ * members among them (claims.h). What is kept of one is a file of scores (scores_file.h), what it
+ * forgot (held_out_texts.h) and, where asked, its model (keep.h). A frozen encoder with logistic
+ * regression leaves the same (encoder.h). The ensemble of a stage labels texts for the members of
+ * the next generation (generation.h); what many members say together is arithmetic, in ensemble/.
+ * A result is judged (summary.h) as that of any task (task_view.h).
+ *
+ * A student's folder says what its texts are made of (task_file.h) and answers by itself
+ * (classifier.h). Beside all this: how likely a text is (likelihood.h), and where a masked LM ranks
+ * answers among all words (rank.h). */
 #ifndef CZ_FEW_SHOT_EXAMPLES_H
 #define CZ_FEW_SHOT_EXAMPLES_H
 

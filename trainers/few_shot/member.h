@@ -7,8 +7,8 @@
  * A member's random draws are keyed by seed, generation, pattern and repetition, so it is the same
  * wherever and in whatever order it is computed.
  *
- *   FOLDER/logits.h5      scores of all sets, accuracy before training, masked-LM losses; when it
- *                         is there the member is done
+ *   FOLDER/logits.h5      scores of all sets, accuracy before training, masked-LM losses; it is
+ *                         there when the member is done
  *   FOLDER/lock           held by the process that computes it
  *   FOLDER/checkpoint.h5  while it is trained
  *   FOLDER/model          where it is kept (keep.h)
