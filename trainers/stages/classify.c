@@ -278,7 +278,7 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
   CZ_TRY(cz_few_shot_check(check, recipe, &c.f, cz__classify_trains(&c) ? &shape : NULL));
   CZ_TRY(check_patterns(&c, recipe));
   CZ_TRY(cz_few_shot_results(check, &c.f.keys, "ensemble"));
-  return c.keys.strategy == CZ__TUNING_FREE && c.keys.calibrate != CZ_CALIBRATE_NONE
+  return cz__classify_only_asks(&c) && c.keys.calibrate != CZ_CALIBRATE_NONE
              ? cz_few_shot_results(check, &c.f.keys, "calibrated")
              : CZ_OK;
 }

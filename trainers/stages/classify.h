@@ -6,13 +6,7 @@
 #include "stages/estimate.h"
 #include "stages/few_shot.h"
 
-typedef enum cz__strategy {
-  CZ__TUNING_FREE,
-  CZ__PET,
-  CZ__FINETUNE,
-  CZ__SENTENCE_ENCODER
-} cz__strategy;
-
+/* In the order of the strategies' table (classify_keys.c); null-terminated. */
 extern const char *const cz__strategy_names[];
 
 typedef struct cz__classify_keys {
@@ -43,6 +37,7 @@ typedef struct cz__classifying {
 bool cz__classify_prompts(const cz__classifying *c);
 bool cz__classify_encodes(const cz__classifying *c);
 bool cz__classify_trains(const cz__classifying *c);
+bool cz__classify_only_asks(const cz__classifying *c);
 CZ_MUST cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe,
                                     uint64_t config_hash);
 CZ_MUST cz_status cz__classify_input(const cz__classifying *c, const cz_pattern_file *file);

@@ -7,14 +7,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cz__strategy_names[] = {"tuning_free", "pet", "finetune", "sentence_encoder",
-                                          NULL};
+/* What the stage has to know of a strategy. */
+typedef struct strategy {
+  bool prompts;     /* texts are read under patterns */
+  bool trains;      /* members, by gradients */
+  bool encodes;     /* the one member is a frozen encoder with a regression */
+  bool causal;      /* where a family has no head HEAD, a causal LM answers */
+  bool generations; /* members may learn from what those of an earlier stage label: iPET */
+  cz_head head;     /* that answers */
+} strategy;
+
+/* A strategy is a row: name, help, members of `strategy`. All else follows. */
+#define STRATEGIES(ROW)                                                                            \
+  ROW(tuning_free, "prompts on the model as it is", .prompts = true, .causal = true,               \
+      .head = CZ_HEAD_MASKED_LM)                                                                   \
+  ROW(pet, "prompts on a model tuned under each (PET)", .prompts = true, .trains = true,           \
+      .generations = true, .head = CZ_HEAD_MASKED_LM)                                              \
+  ROW(finetune, "the classification head without a prompt", .trains = true,                        \
+      .head = CZ_HEAD_CLASSIFICATION)                                                              \
+  ROW(sentence_encoder, "logistic regression on the vectors of a frozen encoder", .encodes = true, \
+      .head = CZ_HEAD_CLASSIFICATION)
+#define NAME_OF(name, help, ...) #name,
+#define HELP_OF(name, help, ...) "; " #name ": " help
+#define ROW_OF(name, help, ...)  {__VA_ARGS__},
+
+const char *const cz__strategy_names[] = {STRATEGIES(NAME_OF) NULL};
+static const strategy strategies[] = {STRATEGIES(ROW_OF)};
 
 static const cz_key_spec section_keys[] = {
     CZ_KEY(cz__classify_keys, strategy, ENUM, .fallback = "pet", .choices = cz__strategy_names,
-           .help = "prompts on the model as it is, prompts on a model tuned under each (PET), the "
-                   "classification head without a prompt, or logistic regression on the vectors of "
-                   "a frozen encoder"),
+           .help = "what reads the texts" STRATEGIES(HELP_OF)),
     CZ_KEY(cz__classify_keys, patterns, TEXT, .fallback = "",
            .help = "numbers of the pattern file's patterns, comma-separated, from 0; empty: all"),
     CZ_KEY(cz__classify_keys, repetitions, INT, .fallback = "3", .min = 1, .max = 1000,
@@ -76,24 +98,37 @@ static const cz_key_spec section_keys[] = {
 const cz_section cz_classify_section =
     CZ_SECTION("classify", "How a few labelled texts become a classifier.", section_keys);
 
+static const strategy *strategy_of(const cz__classifying *c) {
+  return &strategies[c->keys.strategy];
+}
+
 /** Whether texts are read under patterns. */
-bool cz__classify_prompts(const cz__classifying *c) {
-  return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__TUNING_FREE;
-}
+bool cz__classify_prompts(const cz__classifying *c) { return strategy_of(c)->prompts; }
 /** Whether the one member is a frozen encoder with a regression. */
-bool cz__classify_encodes(const cz__classifying *c) {
-  return c->keys.strategy == CZ__SENTENCE_ENCODER;
-}
+bool cz__classify_encodes(const cz__classifying *c) { return strategy_of(c)->encodes; }
 /** Whether members are trained by gradients. */
-bool cz__classify_trains(const cz__classifying *c) {
-  return c->keys.strategy == CZ__PET || c->keys.strategy == CZ__FINETUNE;
+bool cz__classify_trains(const cz__classifying *c) { return strategy_of(c)->trains; }
+/** Whether prompts are put to the model as it is. */
+bool cz__classify_only_asks(const cz__classifying *c) {
+  return strategy_of(c)->prompts && !strategy_of(c)->trains;
+}
+
+/** Whether STAGE, the node of a stage of whatever kind, is a frozen encoder with a regression. */
+bool cz_stage_encodes(const cz_config_node *stage) {
+  const char *name = "";
+  const cz_config_node *node =
+      cz_config_get(cz_config_get(stage, cz_classify_section.name), "strategy");
+  if (node && cz_config_text(&name, node) != CZ_OK) cz_error_clear();
+  for (size_t i = 0; cz__strategy_names[i]; i++)
+    if (!strcmp(name, cz__strategy_names[i])) return strategies[i].encodes;
+  return false;
 }
 
 /* Texts of T are shown by the one strategy that does not learn from them otherwise. */
 static cz_status check_demonstrations(const cz__classifying *c, const cz_config_node *node) {
   const cz_examples_keys *e = &c->f.keys;
   if (!c->keys.demonstrations) return CZ_OK;
-  if (c->keys.strategy != CZ__TUNING_FREE)
+  if (!cz__classify_only_asks(c))
     return cz_config_error(node,
                            "demonstrations: %lld texts in front of each are for strategy "
                            "tuning_free; strategy %s learns from T by itself",
@@ -119,8 +154,8 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
   CZ_TRY(cz_recipe_section(recipe, &cz_classify_section, &c->keys));
   follow_code(&c->keys, node);
   CZ_TRY(cz_few_shot_bind(&c->f, recipe, "classify", config_hash, cz__classify_trains(c)));
-  c->f.head = cz__classify_prompts(c) ? CZ_HEAD_MASKED_LM : CZ_HEAD_CLASSIFICATION;
-  c->f.by_causal = c->keys.strategy == CZ__TUNING_FREE;
+  c->f.head = strategy_of(c)->head;
+  c->f.by_causal = strategy_of(c)->causal;
   c->f.mean = cz__classify_encodes(c);
   const cz__classify_keys *k = &c->keys;
   const cz_batch_plan *b = &c->f.job.batch;
@@ -139,7 +174,7 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
     return cz_config_error(node, "keep: strategy %s trains no model that could be kept",
                            cz__strategy_names[k->strategy]);
   CZ_TRY(check_demonstrations(c, node));
-  if (*k->from && k->strategy != CZ__PET)
+  if (*k->from && !strategy_of(c)->generations)
     return cz_config_error(node, "from: generations are those of strategy pet");
   return CZ_OK;
 }

@@ -94,6 +94,7 @@ CZ_MUST cz_status cz_stage_known(const cz_stage_kind *kind, const cz_config_node
 CZ_MUST cz_status cz_stage_bind(cz_recipe *recipe, const cz_stage_kind *kind,
                                 const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_stage_help(cz_buf *out, bool markdown);
+bool cz_stage_encodes(const cz_config_node *stage); /* classify_keys.c */
 
 /* stage.c: a stage in its folder. */
 CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record,
