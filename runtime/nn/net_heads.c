@@ -7,10 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {
-    [CZ_NET_VOCABULARY] = "vocabulary", [CZ_NET_LABEL_WORDS] = "label_words",
-    [CZ_NET_CLASSIFIER] = "classifier", [CZ_NET_NEXT_SENTENCE] = "next_sentence",
-    [CZ_NET_SENTENCE] = "sentence",     [CZ_NET_CHOICES] = "choices"};
+/* The first head of a kind, and further ones. */
+static const char *const numbered[][CZ_NET_HEADS] = {
+    [CZ_NET_VOCABULARY] = {"vocabulary", "vocabulary.1", "vocabulary.2", "vocabulary.3"},
+    [CZ_NET_LABEL_WORDS] = {"label_words", "label_words.1", "label_words.2", "label_words.3"},
+    [CZ_NET_CLASSIFIER] = {"classifier", "classifier.1", "classifier.2", "classifier.3"},
+    [CZ_NET_NEXT_SENTENCE] = {"next_sentence", "next_sentence.1", "next_sentence.2",
+                              "next_sentence.3"},
+    [CZ_NET_SENTENCE] = {"sentence", "sentence.1", "sentence.2", "sentence.3"},
+    [CZ_NET_CHOICES] = {"choices", "choices.1", "choices.2", "choices.3"}};
 
 static bool is_listed(const cz_net *n) { return n->options.n_heads > 0; }
 
@@ -39,22 +44,22 @@ static cz_status check_head(const cz_net *n, const cz_net_head_options *o) {
   const unsigned wanted = needs(m, o->kind);
   if (wanted && !(wanted & m->config.heads))
     return CZ_FAIL(CZ_EINVAL, "head %s: this model of family %s was made without it",
-                   names[o->kind], m->config.family->name);
+                   numbered[o->kind][0], m->config.family->name);
   if (o->kind == CZ_NET_CLASSIFIER && !o->choice && m->config.problem != CZ_PROBLEM_SINGLE_LABEL)
     return CZ_FAIL(CZ_EINVAL, "head %s: its problem_type is %s, and only %s is computed here",
-                   names[o->kind], cz_problem_names[m->config.problem],
+                   numbered[o->kind][0], cz_problem_names[m->config.problem],
                    cz_problem_names[CZ_PROBLEM_SINGLE_LABEL]);
   const bool listed = o->kind == CZ_NET_LABEL_WORDS || o->kind == CZ_NET_CHOICES;
   if (listed && (o->classes < 1 || o->words < 1))
-    return CZ_FAIL(CZ_EINVAL, "head %s: %lld classes of %lld %s", names[o->kind],
+    return CZ_FAIL(CZ_EINVAL, "head %s: %lld classes of %lld %s", numbered[o->kind][0],
                    (long long)o->classes, (long long)o->words,
                    o->kind == CZ_NET_CHOICES ? "tokens" : "words");
   if (o->kind == CZ_NET_CHOICES && o->soft)
     return CZ_FAIL(CZ_EINVAL, "head %s: its targets are answers, and cannot be soft",
-                   names[o->kind]);
+                   numbered[o->kind][0]);
   if (o->kind == CZ_NET_LABEL_WORDS && m->config.scaled)
     return CZ_FAIL(CZ_EINVAL, "head %s: the logits of family %s are scaled, which it does not do",
-                   names[o->kind], m->config.family->name);
+                   numbered[o->kind][0], m->config.family->name);
   return cz__net_check_together(n, o);
 }
 
@@ -259,13 +264,6 @@ static void build_head(cz_net *n, cz_net_head *h, cz_builder b, cz_value x) {
 
 /* "label_words", and of further heads of that kind "label_words.1". */
 static const char *name_of(cz_net *n, int i) {
-  static const char *const numbered[][CZ_NET_HEADS] = {
-      {"vocabulary", "vocabulary.1", "vocabulary.2", "vocabulary.3"},
-      {"label_words", "label_words.1", "label_words.2", "label_words.3"},
-      {"classifier", "classifier.1", "classifier.2", "classifier.3"},
-      {"next_sentence", "next_sentence.1", "next_sentence.2", "next_sentence.3"},
-      {"sentence", "sentence.1", "sentence.2", "sentence.3"},
-      {"choices", "choices.1", "choices.2", "choices.3"}};
   int before = 0;
   if (!is_listed(n)) return "head";
   for (int k = 0; k < i; k++) before += n->options.heads[k].kind == n->options.heads[i].kind;

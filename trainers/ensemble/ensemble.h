@@ -32,8 +32,9 @@ typedef struct cz_ensemble {
 } cz_ensemble;
 
 typedef enum cz_weighting {
-  CZ_WEIGHT_UNIFORM, /* each member counts alike */
-  CZ_WEIGHT_ACCURACY /* as its pattern's accuracy on T before training */
+  CZ_WEIGHT_UNIFORM,  /* each member counts alike */
+  CZ_WEIGHT_ACCURACY, /* as its pattern's accuracy on T before training */
+  CZ_WEIGHTINGS       /* how many */
 } cz_weighting;
 
 /* Their spellings: uniform, weighted; null-terminated. */

@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How the teachers are weighed: those of cz_weighting, or as their stage has done it. */
-enum { AS_ENSEMBLE = CZ_WEIGHT_ACCURACY + 1 };
+/* How the teachers are weighed: as cz_weighting_names says, or as their stage has done it. */
+enum { AS_ENSEMBLE = CZ_WEIGHTINGS };
 static const char *const weights_names[] = {"uniform", "weighted", "as_ensemble", NULL};
+_Static_assert(sizeof weights_names / sizeof *weights_names == CZ_WEIGHTINGS + 2,
+               "distill.weights names each cz_weighting, and as_ensemble");
 
 typedef struct distill_keys {
   const char *from;
