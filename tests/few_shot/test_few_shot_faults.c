@@ -198,7 +198,7 @@ static void models(void **state) {
   make_model("body", "bert", false);
   make_model("gpt", "gpt2", false);
   refused(2, "classify @/pet.yaml init=@/body",
-          "body has no masked-LM head, which label words are scored by; `cloze pretrain` with "
+          "body has no masked-LM head, which tokens at a mask are scored by; `cloze pretrain` with "
           "objective masked_lm and init: ");
   refused(2, "classify @/pet.yaml init=@/gpt",
           "init: family gpt2 has no masked_lm head, which this stage wants of ");

@@ -313,7 +313,9 @@ static void test_no_mask_token(void **state) {
   maskless("blind");
   maskless("plain_gpt");
   expect(2, "classify @/zero.yaml init=@/blind --out @/bad",
-         "blind: the tokenizer has no mask token, and a masked LM answers a pattern at one");
+         "blind: the tokenizer has no mask token, and a masked LM is asked at one");
+  expect(2, "score --model @/blind --text @/train.tsv",
+         "blind: the tokenizer has no mask token, and a masked LM is asked at one");
   run_into(&(start){0}, "classify @/zero.yaml init=@/plain_gpt classify.demonstrations=2", "plain");
   run_into(&(start){0}, "classify @/zero.yaml init=@/gpt classify.demonstrations=2", "gpt_masked");
   same_file("plain/logits.h5", "gpt_masked/logits.h5"); /* that it has one is nothing to it */

@@ -7,6 +7,7 @@
 #include "base/number.h"
 #include "device/help.h"
 #include "few_shot/likelihood.h"
+#include "few_shot/shape.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
 #include "recipe/recipe.h"
@@ -80,6 +81,8 @@ static cz_status open_all(session *s) {
   CZ_TRY(open_model(s));
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->folder));
   CZ_TRY(cz_recipe_ids_fit(s->tokenizer, &s->model->config, s->folder));
+  if (s->model->config.family->architecture == CZ_ENCODER)
+    CZ_TRY(cz_masked_lm_check(s->model, s->tokenizer, s->folder));
   cz_status st = cz_likelihood_create(&s->likelihood, s->model, s->tokenizer, BATCH_TOKENS);
   if (st != CZ_OK) return CZ_NOTE(st, "%s", s->folder);
   CZ_TRY(cz_line_stream_open(&s->stream, s->text));

@@ -42,8 +42,9 @@ cz_status cz_held_out_texts_open(cz_held_out_texts **h, cz_model *model, const c
   *h = NULL;
   if (!e->test.n) return CZ_OK;
   CZ_TRY(cz_alloc(h, 1, sizeof **h));
-  (*h)->masking = (cz_masking){
-      .vocabulary = vocabulary, .density = 0.15, .random = 0.1, .kept = 0.1, .seed = SEED};
+  (*h)->masking = cz_masking_bert;
+  (*h)->masking.vocabulary = vocabulary;
+  (*h)->masking.seed = SEED;
   (*h)->plan = (cz_batch_plan){.layout = CZ_LAYOUT_TOKENS,
                                .input_tokens = tokens,
                                .max_inputs = longest,

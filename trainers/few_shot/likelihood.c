@@ -47,19 +47,12 @@ static cz_status refuse_family(const cz_model *m) {
                  m->config.family->name, cz_architecture_names[m->config.family->architecture]);
 }
 
-/* Which of both kinds the model is, and that it has what that takes. */
+/* Which of both kinds the model is. */
 static cz_status find_kind(cz_likelihood *l, const cz_model *m) {
   const cz_architecture a = m->config.family->architecture;
-  const cz_tokenizer_facts *f = cz_tokenizer_get_facts(l->tokenizer);
   if (a != CZ_ENCODER && a != CZ_LANGUAGE_MODEL) return refuse_family(m);
   l->masked = a == CZ_ENCODER;
-  if (l->masked && (m->drawn || !(m->config.heads & CZ_HEAD_BIT(CZ_HEAD_MASKED_LM))))
-    return CZ_FAIL(CZ_EUSAGE,
-                   "the model of family %s has no masked-LM head; `cloze pretrain` with objective "
-                   "masked_lm and `init` trains one",
-                   m->config.family->name);
-  if (l->masked && f->mask < 0)
-    return CZ_FAIL(CZ_EUSAGE, "the tokenizer has no mask token, which a masked LM is asked with");
+  CZ_CHECK(!l->masked || (!m->drawn && cz_tokenizer_get_facts(l->tokenizer)->mask >= 0));
   return CZ_OK;
 }
 
@@ -81,8 +74,8 @@ static cz_status create_net(cz_likelihood *l, cz_model *model, int64_t batch_tok
 }
 
 /** Prepares to score with MODEL, texts cut by TOKENIZER; both are borrowed. BATCH_TOKENS go into
- * one run. CZ_EUSAGE for a model that is no such language model, by its family's name. The caller
- * destroys it. */
+ * one run. CZ_EUSAGE for a model that is no such language model, by its family's name; a masked LM
+ * has passed cz_masked_lm_check. The caller destroys it. */
 cz_status cz_likelihood_create(cz_likelihood **l, cz_model *model, const cz_tokenizer *tokenizer,
                                int64_t batch_tokens) {
   cz_status st;

@@ -283,13 +283,11 @@ static cz_status open_source(member_source *s, cz_members *m, const cz_member_pl
                                        .together = restarts ? 0 : labelled_of(m),
                                        .first = restarts ? epoch.texts : 0};
   if (m->o.lm <= 0) return cz_source_prepared(&s->all, plan->train, &of_labelled);
-  s->masking = (cz_masking){.vocabulary = &m->vocabulary,
-                            .density = 0.15,
-                            .random = 0.1,
-                            .kept = 0.1,
-                            .fidelity = m->o.fidelity,
-                            .length = job->padded ? job->batch.max_inputs : 0,
-                            .seed = job->seed};
+  s->masking = cz_masking_bert;
+  s->masking.vocabulary = &m->vocabulary;
+  s->masking.fidelity = m->o.fidelity;
+  s->masking.length = job->padded ? job->batch.max_inputs : 0;
+  s->masking.seed = job->seed;
   const cz_prepared_use of_unlabelled = {.order = CZ_ORDER_DRAWN,
                                          .seed = job->seed ^ cz_hash_text("unlabelled"),
                                          .together = m->o.lm_examples,

@@ -61,13 +61,12 @@ cz_status cz_masked_lm_check(const cz_model *model, const cz_tokenizer *tokenize
   if (model->drawn)
     return CZ_FAIL(
         CZ_EUSAGE,
-        "%s has no masked-LM head, which label words are scored by; `cloze pretrain` with "
+        "%s has no masked-LM head, which tokens at a mask are scored by; `cloze pretrain` with "
         "objective masked_lm and init: %s trains one",
         folder, folder);
   if (cz_tokenizer_get_facts(tokenizer)->mask < 0)
     return CZ_FAIL(CZ_EUSAGE,
-                   "%s: the tokenizer has no mask token, and a masked LM answers a pattern at one",
-                   folder);
+                   "%s: the tokenizer has no mask token, and a masked LM is asked at one", folder);
   return CZ_OK;
 }
 

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+const cz_masking cz_masking_bert = {.density = 0.15, .random = 0.1, .kept = 0.1};
+
 /** How objective O masks. Borrows O. */
 cz_masking cz_masking_of(const cz_objective *o) {
   return (cz_masking){.vocabulary = &o->vocabulary,

@@ -24,6 +24,10 @@ typedef struct cz_masking {
   uint64_t seed;
 } cz_masking;
 
+/* Devlin et al.'s shares, which RoBERTa and PET's auxiliary loss took over; no vocabulary, seed 0.
+ */
+extern const cz_masking cz_masking_bert;
+
 cz_masking cz_masking_of(const cz_objective *o);
 CZ_MUST cz_status cz_masking_check(const cz_objective *o);
 void cz_masking_eligible(bool *eligible, const cz_masking *m, const cz_ids *ids);

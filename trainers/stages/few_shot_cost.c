@@ -3,6 +3,7 @@
 #include "few_shot/chosen.h"
 #include "few_shot/published.h"
 #include "nn/hf.h"
+#include "objectives/masking.h"
 #include "training/flops.h"
 
 #include <math.h>
@@ -175,8 +176,8 @@ static cz_status answers_of(answer_counts *out, const cz_few_shot_cost *x, int32
   return CZ_OK;
 }
 
-/* Masked LM asks for this part of the tokens, at most, as some are exempt. */
-static const double masked_part = 0.15;
+/* Tokens that masked LM asks for of a text of N, at most, as some are exempt. */
+static double most_masked(double n) { return cz_masking_bert.density * n; }
 
 /* TEXTS texts of N tokens that are scored for ANSWERS: each is read with as many masks as an answer
  * has tokens, once for all answers, and again for each answer and token behind the first
@@ -202,7 +203,7 @@ static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, 
     if (answers->of[k] > 0) longest = k;
   }
   n -= answers->masks - longest;
-  add_texts(r, x, texts, n, masked ? masked_part * n : tokens);
+  add_texts(r, x, texts, n, masked ? most_masked(n) : tokens);
 }
 
 /* A text of N tokens under PATTERN, whose masks begin at PLACE, with each word in turn in their
@@ -227,7 +228,7 @@ static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, 
     add_texts(r, x, texts * answers->causal, n, 0);
     r->texts = before + texts;
   } else if (!answers->masks)
-    add_texts(r, x, texts, n, masked ? masked_part * n : 0);
+    add_texts(r, x, texts, n, masked ? most_masked(n) : 0);
   else if (purpose == CZ_READ_TO_SCORE)
     add_scored(r, x, texts, n, answers);
   else
