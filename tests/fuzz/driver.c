@@ -67,6 +67,7 @@ static void splice(size_t at, size_t n) {
   const cz_buf *from = &seeds[draw(n_seeds)];
   size_t k = draw(n < from->len ? n : from->len);
   if (k > MAX_BYTES - at) k = MAX_BYTES - at;
+  if (!from->len) return; /* a seed without a byte */
   memcpy(input + at, from->data + draw(from->len - k + 1), k);
   if (at + k > input_bytes) input_bytes = at + k;
 }
