@@ -207,8 +207,7 @@ static cz_status set_word(const session *s, json_t *word, const cz_prompt *promp
 static cz_status add_word(const session *s, json_t *list, const cz_prompt *prompt,
                           const int32_t *words, size_t i, size_t j) {
   const int32_t *ids = word_of(words, prompt, i, j);
-  size_t n = 0;
-  while (n < masks_of(prompt) && ids[n] >= 0) n++;
+  const size_t n = cz_prompt_answer_length(ids, masks_of(prompt));
   json_t *word = json_object();
   CZ_TRY(cz_json_add(list, word));
   CZ_TRY(set_word(s, word, prompt, i, j, ids, n));

@@ -27,7 +27,7 @@ cz_status cz_completions_create(cz_completions **c, cz_model *model, const cz_to
 static const int32_t *word_of(const cz_prompt *prompt, size_t w, size_t *n) {
   const size_t masks = (size_t)prompt->pattern->masks;
   const int32_t *ids = prompt->words + w * masks;
-  for (*n = 0; *n < masks && ids[*n] >= 0;) ++*n;
+  *n = cz_prompt_answer_length(ids, masks);
   return ids;
 }
 

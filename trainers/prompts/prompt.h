@@ -142,6 +142,7 @@ CZ_MUST cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts 
 CZ_MUST cz_status cz_prompt_answers(int32_t *out, const cz_prompts *prompts,
                                     const cz_prompt *prompt, const cz_prompt_texts *texts,
                                     size_t i);
+size_t cz_prompt_answer_length(const int32_t *ids, size_t masks);
 void cz_prompt_input_free(cz_prompt_input *input);
 
 #endif

@@ -148,11 +148,8 @@ static cz_status count_answers(answer_counts *out, const cz_prompts *p, const cz
   int32_t *ids;
   CZ_TRY(cz_alloc(&ids, words * masks, sizeof *ids));
   cz_status st = cz_prompt_answers(ids, p, prompt, texts, i);
-  for (size_t w = 0; w < words && st == CZ_OK; w++) {
-    size_t tokens = 0;
-    while (tokens < masks && ids[w * masks + tokens] >= 0) tokens++;
-    out->of[tokens]++;
-  }
+  for (size_t w = 0; w < words && st == CZ_OK; w++)
+    out->of[cz_prompt_answer_length(ids + w * masks, masks)]++;
   free(ids);
   out->of[0] = 0; /* behind a label's last word */
   return st;
