@@ -101,9 +101,7 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name),
                        *key = cz_config_get(node, "max_length");
   cz_model_config c;
-  char path[4096];
-  CZ_TRY(cz_fs_join(path, sizeof path, f->init, "config.json"));
-  CZ_TRY(cz_hf_config_read(&c, path));
+  CZ_TRY(cz_hf_config_of(&c, f->init));
   f->config = c;
   f->reader = cz_few_shot_reader(f, &c);
   if (c.family->positions == CZ_POSITIONS_LEARNED && f->keys.max_length > cz_model_longest(&c))

@@ -23,11 +23,11 @@ static const char *name_of(const char *folder) {
 /* The shape of the model that members start from: another stage's, the folder's, or the one that
  * the folder's name says. */
 static cz_status find_model(cz_few_shot_cost *x) {
-  char path[4096];
   const char *folder = x->f->init, *name = name_of(folder);
+  bool found = false;
   if (x->cost->model) return x->config = *x->cost->model, CZ_OK;
-  if (folder) CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
-  if (folder && cz_fs_exists(path)) return cz_hf_config_read(&x->config, path);
+  if (folder) CZ_TRY(cz_hf_config_find(&found, &x->config, folder));
+  if (found) return CZ_OK;
   x->cost->unknown_model = !name;
   x->cost->assumed_model = name != NULL;
   return name ? cz_model_config_named(&x->config, name) : CZ_OK;
