@@ -45,7 +45,7 @@ static void open_examples(setup *s, const char *model, int64_t max_length) {
                                  .draw = CZ_DRAW_BALANCED,
                                  .unlabelled_draw = CZ_UNLABELLED_RANDOM};
   OK(cz_tokenizer_open(&s->tokenizer, folder));
-  OK(cz_examples_open(&s->examples, &keys, s->tokenizer, 3));
+  OK(cz_examples_open_for(&s->examples, &keys, s->tokenizer, 3, CZ_READS_PROMPTS));
 }
 
 static void open_setup(setup *s, const char *model) {
