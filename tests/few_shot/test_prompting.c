@@ -155,7 +155,8 @@ static void test_read_once(void **state) {
     for (size_t i = 0; i < set->n; i++) {
       double texts;
       OK(cz_prompt_apply(&input, s.examples->prompts, prompt, set->texts, i));
-      predicted += cz_completions_reads(&texts, prompt, C, input.encoding.n, (size_t)input.rows[0]);
+      predicted +=
+          cz_completions_predict(&texts, prompt, C, input.encoding.n, (size_t)input.rows[0]);
       least += (double)input.encoding.n - 1;
       assert_true(p ? texts > 1 : texts == 1);
     }

@@ -208,8 +208,8 @@ static void add_completed(cz_reading *r, const cz_few_shot_cost *x, size_t n, in
                           size_t place) {
   const double before = r->texts;
   double texts;
-  const double tokens = cz_completions_reads(&texts, &x->f->examples->prompts->items[pattern],
-                                             x->file->n_labels, n, place);
+  const double tokens = cz_completions_predict(&texts, &x->f->examples->prompts->items[pattern],
+                                               x->file->n_labels, n, place);
   add_texts(r, x, texts, tokens / texts, 0);
   r->texts = before + 1;
 }
