@@ -110,13 +110,6 @@ static cz_status contrast_words(cz_buf *out, const cz_comparison *t, size_t colu
   return said ? cz_buf_addf(out, ".\n") : CZ_OK;
 }
 
-static const char *text_at(const cz_config_node *node, const char *key) {
-  const cz_config_node *n = cz_config_get(node, key);
-  const char *text = "";
-  if (n && cz_config_text(&text, n) != CZ_OK) cz_error_clear();
-  return text;
-}
-
 /* Whether nothing in a row is trained but logistic regression on a frozen encoder's vectors: what
  * somebody would do who knows nothing of prompts. */
 static bool is_encoder(const cz_plan *p, size_t row) {
@@ -124,7 +117,8 @@ static bool is_encoder(const cz_plan *p, size_t row) {
   for (size_t i = 0; i < p->n_stages; i++) {
     const cz_plan_stage *s = cz_plan_at(p, 0, row, i);
     if (s->left_out) continue;
-    if (strcmp(text_at(cz_config_get(s->node, "classify"), "strategy"), "sentence_encoder"))
+    if (strcmp(cz_config_text_or(cz_config_get(s->node, "classify"), "strategy", ""),
+               "sentence_encoder"))
       return false;
     found = true;
   }

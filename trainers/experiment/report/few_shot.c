@@ -164,12 +164,8 @@ cz_status cz__line_header(cz_grid *g) {
 
 /* The weight of the auxiliary loss of the stage, as the file has it. */
 static const char *alpha_of(const cz_results *r, const cz__line *l) {
-  const cz_config_node *classify = cz_config_get(cz_plan_at(&r->plan, 0, l->row, l->stage)->node,
-                                                 "classify"),
-                       *lm = cz_config_get(classify, "lm");
-  const char *text = "0";
-  if (lm && cz_config_text(&text, lm) != CZ_OK) cz_error_clear();
-  return text;
+  const cz_plan_stage *stage = cz_plan_at(&r->plan, 0, l->row, l->stage);
+  return cz_config_text_or(cz_config_get(stage->node, "classify"), "lm", "0");
 }
 
 /* Whether a line has any number of the table. */
