@@ -220,7 +220,6 @@ def bayes_cases(rng):
             "labels": ints(y),
             "new": new,
             "probabilities": flat(p),
-            "majority": int(np.bincount(y, minlength=classes).argmax()),
         }
 
 

@@ -68,6 +68,14 @@ cz_status cz_config_text(const char **out, const cz_config_node *node) {
   return CZ_OK;
 }
 
+/** The text of KEY in the mapping NODE; WITHOUT where that has no text, or is no mapping. */
+const char *cz_config_text_or(const cz_config_node *node, const char *key, const char *without) {
+  const cz_config_node *n = cz_config_get(node, key);
+  const char *text = without;
+  if (n && cz_config_text(&text, n) != CZ_OK) cz_error_clear();
+  return text;
+}
+
 /** A whole number from MIN to MAX (no limits when both are 0). 512.5, 1e3 and "512" are
  * refused. */
 cz_status cz_config_int(int64_t *out, const cz_config_node *node, double min, double max) {

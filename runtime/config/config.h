@@ -129,6 +129,7 @@ CZ_MUST cz_status cz_config_only(const cz_config_node *node, const char *const *
 
 /* Typed scalars. */
 CZ_MUST cz_status cz_config_text(const char **out, const cz_config_node *node);
+const char *cz_config_text_or(const cz_config_node *node, const char *key, const char *without);
 CZ_MUST cz_status cz_config_int(int64_t *out, const cz_config_node *node, double min, double max);
 CZ_MUST cz_status cz_config_real(double *out, const cz_config_node *node, double min, double max);
 

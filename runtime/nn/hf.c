@@ -255,6 +255,21 @@ cz_status cz_hf_load(cz_model **model, const cz_model_config *config, const char
   return load(model, config, folder, device, 0);
 }
 
+/** Reads the config.json of FOLDER. Errors as cz_hf_config_read_as. */
+cz_status cz_hf_config_of(cz_model_config *config, const char *folder) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
+  return cz_hf_config_read(config, path);
+}
+
+/** The same where FOLDER has a config.json; *FOUND: whether it has. */
+cz_status cz_hf_config_find(bool *found, cz_model_config *config, const char *folder) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
+  *found = cz_fs_exists(path);
+  return *found ? cz_hf_config_read(config, path) : CZ_OK;
+}
+
 /** Opens a Hugging Face directory (config.json, model.safetensors or its shards) as a
  * model on DEVICE, with the heads of OPTIONS (null: those of its class). Strict: a missing, extra
  * or wrongly shaped tensor, a second name of one with other numbers and a key out of range are

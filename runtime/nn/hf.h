@@ -46,6 +46,8 @@ CZ_MUST cz_status cz_hf_save(const cz_model *model, const char *folder);
 CZ_MUST cz_status cz_hf_config_read(cz_model_config *config, const char *path);
 CZ_MUST cz_status cz_hf_config_read_as(cz_model_config *config, const char *path,
                                        const cz_family *family);
+CZ_MUST cz_status cz_hf_config_of(cz_model_config *config, const char *folder);
+CZ_MUST cz_status cz_hf_config_find(bool *found, cz_model_config *config, const char *folder);
 CZ_MUST cz_status cz_hf_config_write(const cz_model_config *config, const char *path);
 CZ_MUST cz_status cz_hf_generation_write(const cz_model_config *config, const char *path);
 

@@ -1,5 +1,4 @@
 #include "nn/hf_survey.h"
-#include "base/fs.h"
 #include "nn/hf_files.h"
 
 #include <stdlib.h>
@@ -66,10 +65,8 @@ done:
 /** Looks into FOLDER as cz_hf_open would, with the same errors, but reads none of the weights'
  * numbers, besides those of an output matrix that may be the embedding. Close S in any case. */
 cz_status cz_hf_survey_open(cz_hf_survey *s, const char *folder) {
-  char path[4096];
   *s = (cz_hf_survey){0};
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
-  CZ_TRY(cz_hf_config_read(&s->config, path));
+  CZ_TRY(cz_hf_config_of(&s->config, folder));
   CZ_TRY(cz_safetensors_open_model(&s->weights, folder));
   return survey(s, folder);
 }

@@ -31,7 +31,6 @@ typedef struct cz_net_head_options {
   double temperature;     /* the others: of label_words; 0: 1 */
   int64_t classes, words; /* LABEL_WORDS: C, and W words of a class at most; CHOICES: C answers,
                              and M tokens of one, of a segment at most */
-  bool own_bias;          /* LABEL_WORDS: a bias [V] of the head's own, cz_net_set_bias */
   int64_t together;       /* CLASSIFIER: K rows, one behind the other, make one answer: what is
                              pooled of them is added before the classes are scored (Radford et al.
                              2018, 3.3, similarity); 0: 1 */
@@ -116,11 +115,11 @@ typedef struct cz_net_head {
   int64_t n_rows, n_answers; /* extents; one but for `together` */
   int64_t classes;
   cz_net_together together;
-  cz_value rows, places, targets, soft, denominator, words, bias;
+  cz_value rows, places, targets, soft, denominator, words;
   cz_value loss, nll, logits, scores; /* scores [A, C], logits [rows, V] */
   cz_value sentences;                 /* SENTENCE: [segments, D] */
   cz_net_choices *choices;
-  bool has_words, has_bias; /* were fed */
+  bool has_words; /* were fed */
 } cz_net_head;
 
 /* The graph with the values that a caller feeds and reads. One batch at a time:
@@ -150,7 +149,6 @@ CZ_MUST cz_status cz_net_feed(cz_net *net, const cz_feed *feed);
 CZ_MUST cz_status cz_net_positions(int32_t *out, const cz_model_config *c, const char *what,
                                    const cz_stack_input *stack, int64_t segments);
 CZ_MUST cz_status cz_net_set_words(cz_net *net, int head, const int32_t *words);
-CZ_MUST cz_status cz_net_set_bias(cz_net *net, int head, const double *bias);
 CZ_MUST cz_status cz_net_set_answers(cz_net *net, int head, const int32_t *answers, int64_t sets);
 void cz_net_pooled_rows(int32_t *rows, const cz_model_config *c, const int32_t *spans,
                         int64_t segments);

@@ -129,14 +129,12 @@ static void declare(cz_net *n, cz_net_head *h) {
                             .soft = CZ_ABSENT,
                             .denominator = CZ_ABSENT,
                             .words = CZ_ABSENT,
-                            .bias = CZ_ABSENT,
                             .loss = CZ_ABSENT,
                             .nll = CZ_ABSENT,
                             .logits = CZ_ABSENT,
                             .scores = CZ_ABSENT,
                             .sentences = CZ_ABSENT,
                             .choices = h->choices};
-  const int64_t vocabulary = n->model->config.vocab_size;
   *h = none;
   if (h->options.kind == CZ_NET_SENTENCE) return;
   declare_rows(n, h);
@@ -150,8 +148,6 @@ static void declare(cz_net *n, cz_net_head *h) {
                             h->options.kind == CZ_NET_LABEL_WORDS ? h->options.words : 1};
   h->places = cz__net_head_input(n, h, "places", CZ_I32, 1, &h->n_answers);
   h->words = cz__net_head_input(n, h, "words", CZ_I32, 2, words);
-  if (h->options.own_bias && h->options.kind == CZ_NET_LABEL_WORDS)
-    h->bias = cz__net_head_input(n, h, "bias", n->model->device->real, 1, &vocabulary);
 }
 
 /** P as a value of the graph; absent where there is none. */
@@ -181,9 +177,8 @@ static void build_vocabulary(cz_net *n, cz_net_head *h, cz_builder *b, cz_value 
   cz_graph_keep(b->g, h->nll);
 }
 
-/** Scores of classes, rows of TABLE, and their loss; x [answers, width of TABLE]. */
-void cz__net_build_scores(cz_net_head *h, cz_builder *b, cz_value x, cz_value table,
-                          cz_value bias) {
+/* Scores of classes, rows of TABLE, and their loss; x [answers, width of TABLE]. */
+static void build_scores(cz_net_head *h, cz_builder *b, cz_value x, cz_value table, cz_value bias) {
   const double t = h->options.temperature;
   const cz_label_words_attr attr = {.temperature = t ? t : 1};
   cz_value in[CZ_OP_IN], out[CZ_OP_OUT];
@@ -206,8 +201,7 @@ void cz__net_build_scores(cz_net_head *h, cz_builder *b, cz_value x, cz_value ta
 }
 
 static void build_classes(cz_net_head *h, cz_builder *b, cz_value x, cz_linear_weights w) {
-  const cz_value bias = h->bias != CZ_ABSENT ? h->bias : cz__net_param(b, w.bias);
-  cz__net_build_scores(h, b, x, cz_graph_param(b->g, w.weight), bias);
+  build_scores(h, b, x, cz_graph_param(b->g, w.weight), cz__net_param(b, w.bias));
 }
 
 /* What a classifier reads of pooled rows x [rows, D], and its weights. Of several rows what goes
@@ -221,8 +215,7 @@ static void build_pooled(cz_net *n, cz_net_head *h, cz_builder *b, cz_value x) {
   if (!pair || n->model->config.family->next_sentence_dropout)
     x = cz_layer_dropout(b, "dropout", x, CZ_ABSENT, CZ_FACT_CLASSIFIER_DROPOUT);
   if (h->options.choice)
-    cz__net_build_scores(h, b, cz__net_line_up(h, b, x, w->classifier), h->together.unit,
-                         CZ_ABSENT);
+    build_scores(h, b, cz__net_line_up(h, b, x, w->classifier), h->together.unit, CZ_ABSENT);
   else
     build_classes(h, b, x, pair ? w->next_sentence : w->classifier);
 }
@@ -304,20 +297,6 @@ cz_status cz_net_set_words(cz_net *n, int head, const int32_t *words) {
   return cz_graph_feed_int(n->graph, h->words, words, h->classes * W);
 }
 
-/** The bias [V] of a LABEL_WORDS head with a bias of its own, in place of the model's: where
- * calibration subtracts what a word scores on average. Fed before the first batch. */
-cz_status cz_net_set_bias(cz_net *n, int head, const double *bias) {
-  cz_net_head *h = &n->heads[head];
-  const int64_t V = n->model->config.vocab_size;
-  CZ_CHECK(head < n->n_heads && h->bias != CZ_ABSENT);
-  for (int64_t i = 0; i < V; i++)
-    if (!isfinite(bias[i]))
-      return CZ_FAIL(CZ_ENUMERIC, "%s: bias %g of word %lld is not finite", h->name, bias[i],
-                     (long long)i);
-  h->has_bias = true;
-  return cz_graph_feed_real(n->graph, h->bias, bias, V);
-}
-
 /** The row of each segment that a classifier of CONFIG's family reads: its first token or its last;
  * ROWS [segments]. Segments are not empty. */
 void cz_net_pooled_rows(int32_t *rows, const cz_model_config *c, const int32_t *spans,
@@ -372,8 +351,6 @@ static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
                    (long long)f->n_rows, (long long)together);
   CZ_TRY(check_targets(h, f, answers));
   CZ_TRY(feed_own_words(n, h));
-  if (h->bias != CZ_ABSENT && !h->has_bias)
-    return CZ_FAIL(CZ_EINVAL, "%s: its bias was not set", h->name);
   if (h->rows != CZ_ABSENT) {
     CZ_TRY(cz_graph_set_extent(g, h->n_rows, f->n_rows));
     CZ_TRY(cz__net_check_ids(is_listed(n) ? h->name : "loss rows", f->rows, f->n_rows, tokens));

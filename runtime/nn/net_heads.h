@@ -21,7 +21,6 @@ void cz__net_declare_choices(cz_net *net, cz_net_head *h);
 void cz__net_build_choices(cz_net *net, cz_net_head *h, cz_builder *b, cz_value x);
 CZ_MUST cz_status cz__net_feed_choices(cz_net *net, cz_net_head *h, const cz_net_head_feed *f,
                                        const cz_feed *feed);
-void cz__net_build_scores(cz_net_head *h, cz_builder *b, cz_value x, cz_value table, cz_value bias);
 
 /* Several rows that make one answer (net_together.c). */
 CZ_MUST cz_status cz__net_check_together(const cz_net *net, const cz_net_head_options *o);

@@ -144,6 +144,18 @@ static void test_wrong_types(void **state) {
   }
 }
 
+static void test_text_or(void **state) {
+  cz_config *c = parse("word: b\nquoted: ''\nnothing: ~\nlist: [b]\n");
+  const cz_config_node *root = cz_config_root(c);
+  static const char *const without[] = {"nothing", "list", "missing"};
+  assert_string_equal(cz_config_text_or(root, "word", "a"), "b");
+  assert_string_equal(cz_config_text_or(root, "quoted", "a"), "");
+  for (int i = 0; i < 3; i++) assert_string_equal(cz_config_text_or(root, without[i], "a"), "a");
+  assert_string_equal(cz_config_text_or(cz_config_get(root, "list"), "word", "a"), "a");
+  assert_string_equal(cz_config_text_or(NULL, "word", "a"), "a");
+  cz_config_destroy(&c);
+}
+
 static void test_yaml_mistakes(void **state) {
   static const struct {
     const char *text, *part;
@@ -472,6 +484,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_binds_values_and_defaults),
                                      cmocka_unit_test(test_mistakes_are_placed),
                                      cmocka_unit_test(test_wrong_types),
+                                     cmocka_unit_test(test_text_or),
                                      cmocka_unit_test(test_compare),
                                      cmocka_unit_test(test_yaml_mistakes),
                                      cmocka_unit_test(test_long_lines_and_wide_characters),

@@ -165,7 +165,7 @@ static int open_all(void **state) {
   expected = json_load_file(PET "/answers.json", 0, &why);
   if (!expected) return print_error("answers.json:%d: %s\n", why.line, why.text), -1;
   OK(cz_tokenizer_open(&tokenizer, PET "/model"));
-  OK(cz_examples_open(&examples, &keys, tokenizer, 3));
+  OK(cz_examples_open_for(&examples, &keys, tokenizer, 3, CZ_READS_PROMPTS));
   OK(cz_device_open(&ref, "ref"));
   OK(cz_comm_open(&comm, "self"));
   return 0;

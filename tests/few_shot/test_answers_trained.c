@@ -106,7 +106,7 @@ static void check_members(const char *name, bool records, size_t members) {
   snprintf(words, sizeof words, "classify @/%s.yaml --device ref", name);
   run_into(&(start){0}, words, name);
   OK(cz_tokenizer_open(&tokenizer, PET "/model"));
-  OK(cz_examples_open(&e, &keys, tokenizer, 5));
+  OK(cz_examples_open_for(&e, &keys, tokenizer, 5, CZ_READS_PROMPTS));
   for (size_t p = 0; p < members; p++) {
     const json_t *want = json_array_get(list, p);
     snprintf(path, sizeof path, "%s/members/p%zu-r0", name, p);

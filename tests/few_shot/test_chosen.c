@@ -75,7 +75,7 @@ static cz_examples_keys keys_of(int64_t labelled, const char *unlabeled) {
 
 static cz_examples *opened(const cz_examples_keys *keys, uint64_t seed) {
   cz_examples *e;
-  OK(cz_examples_open(&e, keys, tokenizer, seed));
+  OK(cz_examples_open_for(&e, keys, tokenizer, seed, CZ_READS_PROMPTS));
   return e;
 }
 

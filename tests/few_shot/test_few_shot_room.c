@@ -52,7 +52,7 @@ static int open_all(void **state) {
   if (make_few_shot(state)) return -1;
   const cz_examples_keys keys = keys_of();
   OK(cz_tokenizer_open(&tokenizer, under("bert")));
-  OK(cz_examples_open(&examples, &keys, tokenizer, 3));
+  OK(cz_examples_open_for(&examples, &keys, tokenizer, 3, CZ_READS_PROMPTS));
   OK(cz_device_open(&device, "cpu"));
   OK(cz_comm_open(&comm, "self"));
   members = members_with(4096);
@@ -184,7 +184,7 @@ static void sets_share_nothing(void **state) {
     k.draw = draw % 2 ? CZ_DRAW_RANDOM : CZ_DRAW_BALANCED;
     k.unlabelled = draw % 3 ? 20 : -1;
     k.labelled = 3 + draw;
-    OK(cz_examples_open(&e, &k, tokenizer, test_seed() + (uint64_t)draw));
+    OK(cz_examples_open_for(&e, &k, tokenizer, test_seed() + (uint64_t)draw, CZ_READS_PROMPTS));
     assert_int_equal(e->t.n, 3 + draw);
     assert_true(e->d.n > 0 && e->test.n == TEST_TEXTS);
     const cz_text_set *sets[] = {&e->t, &e->d, &e->test};
@@ -240,7 +240,7 @@ static void scores_file(void **state) {
   cz_examples_keys k = keys_of();
   cz_examples *other;
   k.labelled = 9;
-  OK(cz_examples_open(&other, &k, tokenizer, 3));
+  OK(cz_examples_open_for(&other, &k, tokenizer, 3, CZ_READS_PROMPTS));
   FAILS(cz_member_scores_read(&b, other, under("scores")), CZ_ECORRUPT, "scores of other texts");
   cz_member_scores_free(&b);
   cz_examples_close(&other);

@@ -109,7 +109,7 @@ static void same_member(const char *family, const json_t *want, const char *fold
   same_updates(want, folder, "gradient_norm", "norms");
   snprintf(name, sizeof name, "hf/%s", family);
   OK(cz_tokenizer_open(&tokenizer, under(name)));
-  OK(cz_examples_open(&e, &keys, tokenizer, 5));
+  OK(cz_examples_open_for(&e, &keys, tokenizer, 5, CZ_READS_PROMPTS));
   OK(cz_member_scores_read(&got, e, under(folder)));
   same_scores(want, "labelled", got.t, e->t.n);
   same_scores(want, "unlabelled", got.d, e->d.n);

@@ -42,7 +42,7 @@ static int open_all(void **state) {
                                  .tested = -1,
                                  .max_length = 40};
   OK(cz_tokenizer_open(&tokenizer, under("bert")));
-  OK(cz_examples_open(&examples, &keys, tokenizer, 1));
+  OK(cz_examples_open_for(&examples, &keys, tokenizer, 1, CZ_READS_PROMPTS));
   OK(cz_device_open(&device, "cpu"));
   OK(cz_comm_open(&comm, "self"));
   return 0;

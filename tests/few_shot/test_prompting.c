@@ -45,7 +45,7 @@ static void open_examples(setup *s, const char *model, int64_t max_length) {
                                  .draw = CZ_DRAW_BALANCED,
                                  .unlabelled_draw = CZ_UNLABELLED_RANDOM};
   OK(cz_tokenizer_open(&s->tokenizer, folder));
-  OK(cz_examples_open(&s->examples, &keys, s->tokenizer, 3));
+  OK(cz_examples_open_for(&s->examples, &keys, s->tokenizer, 3, CZ_READS_PROMPTS));
 }
 
 static void open_setup(setup *s, const char *model) {
@@ -155,7 +155,8 @@ static void test_read_once(void **state) {
     for (size_t i = 0; i < set->n; i++) {
       double texts;
       OK(cz_prompt_apply(&input, s.examples->prompts, prompt, set->texts, i));
-      predicted += cz_completions_reads(&texts, prompt, C, input.encoding.n, (size_t)input.rows[0]);
+      predicted +=
+          cz_completions_predict(&texts, prompt, C, input.encoding.n, (size_t)input.rows[0]);
       least += (double)input.encoding.n - 1;
       assert_true(p ? texts > 1 : texts == 1);
     }

@@ -259,7 +259,7 @@ static int run_all(void **state) {
   if (!expected) return print_error("expected.json:%d: %s\n", why.line, why.text), -1;
   for (size_t k = 0; k < sizeof stages / sizeof *stages; k++) run_stage(k);
   OK(cz_tokenizer_open(&tokenizer, PET "/model"));
-  OK(cz_examples_open(&examples, &keys, tokenizer, SEED));
+  OK(cz_examples_open_for(&examples, &keys, tokenizer, SEED, CZ_READS_PROMPTS));
   return 0;
 }
 

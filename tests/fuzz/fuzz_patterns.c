@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!text) abort();
   if (size) memcpy(text, data, size);
   if (cz_patterns_parse(&file, "file.yaml", text, size, NULL) == CZ_OK &&
-      cz_prompts_create(&prompts, file, tokenizer(), LENGTH) == CZ_OK)
+      cz_prompts_create_for(&prompts, file, tokenizer(), LENGTH, CZ_READS_PROMPTS) == CZ_OK)
     fill(prompts, text);
   cz_prompts_destroy(&prompts);
   cz_patterns_close(&file);

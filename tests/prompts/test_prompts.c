@@ -56,7 +56,8 @@ static void parse_pattern(setup *s, const char *pattern) {
 
 static cz_status apply(setup *s, const char *const *fields, int64_t max_length) {
   const cz_record record = {.fields = fields, .label = -1, .row = 7};
-  cz_status st = cz_prompts_create(&s->prompts, s->file, s->tokenizer, max_length);
+  cz_status st =
+      cz_prompts_create_for(&s->prompts, s->file, s->tokenizer, max_length, CZ_READS_PROMPTS);
   if (st != CZ_OK) return st;
   OK(cz_prompt_texts_create(&s->texts, s->prompts));
   OK(cz_prompt_texts_add(s->texts, &record));
@@ -298,7 +299,7 @@ static void test_texts(void **state) {
                              "patterns: ['{mask} {a*}', '{a*} {mask}', '{a} ( {mask} )']\n";
   setup s = {.tokenizer = open_kind(kinds[1])};
   OK(cz_patterns_parse(&s.file, "p.yaml", file, strlen(file), NULL));
-  OK(cz_prompts_create(&s.prompts, s.file, s.tokenizer, 32));
+  OK(cz_prompts_create_for(&s.prompts, s.file, s.tokenizer, 32, CZ_READS_PROMPTS));
   OK(cz_prompt_texts_create(&s.texts, s.prompts));
   assert_int_equal(s.file->n_sources, 1);
   for (int i = 0; i < 3; i++) {
@@ -422,7 +423,7 @@ static void test_merged_mask(void **state) {
   static const char file[] = "fields: {a: a, b: b}\nlabels: [x, y]\nwords: {x: m, y: k}\n"
                              "patterns: ['{mask} {a} {b}']\n";
   OK(cz_patterns_parse(&s.file, "p.yaml", file, sizeof file - 1, NULL));
-  OK(cz_prompts_create(&s.prompts, s.file, s.tokenizer, 32));
+  OK(cz_prompts_create_for(&s.prompts, s.file, s.tokenizer, 32, CZ_READS_PROMPTS));
   OK(cz_prompt_texts_create(&s.texts, s.prompts));
   FAILS(cz_prompt_texts_add(s.texts, &(cz_record){.fields = fields, .label = -1, .row = 9}),
         CZ_EINVAL, "makes its special token '<mask>' of a text");
@@ -506,7 +507,7 @@ static cz_status make(setup *s, const char *words, const char *pattern, int64_t 
   snprintf(text, sizeof text, "fields: {a: a}\nlabels: [x, y]\nwords: %s\npatterns: ['%s']\n",
            words, pattern);
   OK(cz_patterns_parse(&s->file, "p.yaml", text, strlen(text), NULL));
-  return cz_prompts_create(&s->prompts, s->file, s->tokenizer, max_length);
+  return cz_prompts_create_for(&s->prompts, s->file, s->tokenizer, max_length, CZ_READS_PROMPTS);
 }
 
 static void refuse(size_t kind, const char *words, const char *pattern, int64_t max_length,
@@ -554,7 +555,7 @@ static void test_refused_patterns(void **state) {
   setup s = {.tokenizer = open_kind(kinds[0])};
   static const char none[] = "fields: {a: a}\npatterns: ['{mask} {a}']\n";
   OK(cz_patterns_parse(&s.file, "p.yaml", none, strlen(none), NULL));
-  FAILS(cz_prompts_create(&s.prompts, s.file, s.tokenizer, 32), CZ_EUSAGE,
+  FAILS(cz_prompts_create_for(&s.prompts, s.file, s.tokenizer, 32, CZ_READS_PROMPTS), CZ_EUSAGE,
         "p.yaml: no labels are declared");
   close_all(&s);
   cz_tokenizer_destroy(&s.tokenizer);

@@ -19,7 +19,7 @@ static void test_sections(void **state) {
   const char *path =
       write_text("t.tsv", "section\ttext\tmore\nmail\tone \"two\"\tx\ngames\tthree\ty\n"
                           "mail\tfour\tz\n");
-  OK(cz_records_read(&r, f, path, CZ_LABELS_NEEDED));
+  OK(cz_records_read_as(&r, f, path, &(cz_table_layout){.labels = CZ_LABELS_NEEDED}));
   assert_int_equal(r->n, 3);
   assert_string_equal(r->items[0].fields[0], "one \"two\"");
   assert_int_equal(r->items[0].label, 5);
@@ -28,17 +28,20 @@ static void test_sections(void **state) {
   assert_int_equal(r->of_label[5], 2);
   assert_int_equal(r->unlabelled, 0);
   cz_records_destroy(&r);
-  OK(cz_records_read(&r, f, path, CZ_LABELS_NONE));
+  OK(cz_records_read_as(&r, f, path, &(cz_table_layout){.labels = CZ_LABELS_NONE}));
   assert_int_equal(r->items[0].label, -1);
   assert_int_equal(r->unlabelled, 3);
   assert_null(r->no_label);
   cz_records_destroy(&r);
-  OK(cz_records_read(&r, f, write_text("u.csv", "text\na\n"), CZ_LABELS_IF_THERE));
+  OK(cz_records_read_as(&r, f, write_text("u.csv", "text\na\n"),
+                        &(cz_table_layout){.labels = CZ_LABELS_IF_THERE}));
   assert_non_null(strstr(r->no_label, "u.csv:1: the header has no column 'section'"));
   cz_records_destroy(&r);
-  FAILS(cz_records_read(&r, f, write_text("u.csv", "text,section\n"), CZ_LABELS_NEEDED), CZ_EINVAL,
-        "u.csv: there is no record in it");
-  FAILS(cz_records_read(&r, f, write_text("u.csv", "text,section\na,gmaes\n"), CZ_LABELS_NEEDED),
+  FAILS(cz_records_read_as(&r, f, write_text("u.csv", "text,section\n"),
+                           &(cz_table_layout){.labels = CZ_LABELS_NEEDED}),
+        CZ_EINVAL, "u.csv: there is no record in it");
+  FAILS(cz_records_read_as(&r, f, write_text("u.csv", "text,section\na,gmaes\n"),
+                           &(cz_table_layout){.labels = CZ_LABELS_NEEDED}),
         CZ_EINVAL, "u.csv:2: the label 'gmaes' is not declared in ");
   assert_null(r);
   cz_patterns_close(&f);

@@ -121,9 +121,7 @@ done:
 /* Before anything is written: a configuration of a family that there is. */
 static cz_status check_config(const char *folder, const struct dtype *dtype) {
   cz_model_config config;
-  char path[4096];
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
-  CZ_TRY(cz_hf_config_read(&config, path));
+  CZ_TRY(cz_hf_config_of(&config, folder));
   if (dtype->type == CZ_SAFETENSORS_F16 && config.family->float16)
     cz_warn("--dtype f16: %s", config.family->float16);
   return CZ_OK;

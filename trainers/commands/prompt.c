@@ -1,7 +1,6 @@
 /* `cloze prompt check`: what a pattern file makes of texts, and which ids its words are. */
 #include "commands/commands.h"
 #include "base/args.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "few_shot/prepare.h"
@@ -99,14 +98,12 @@ static cz_status read_data(session *s) {
 /* Without patterns, as the classifier of the folder's family reads; of a tokenizer alone, as those
  * that read the first token. */
 static cz_status reader_of(cz_reader_kind *reader, const session *s) {
-  cz_model_config config;
-  char path[4096];
+  cz_model_config config = {0};
+  bool found = false;
   *reader = s->file->n_patterns ? CZ_READS_PROMPTS : CZ_READS_PLAIN;
-  if (s->file->n_patterns || !cz_fs_is_dir(s->r.model)) return CZ_OK;
-  CZ_TRY(cz_fs_join(path, sizeof path, s->r.model, "config.json"));
-  if (!cz_fs_exists(path)) return CZ_OK;
-  CZ_TRY(cz_hf_config_read(&config, path));
-  *reader = cz_reader_of(&config);
+  if (s->file->n_patterns) return CZ_OK;
+  CZ_TRY(cz_hf_config_find(&found, &config, s->r.model));
+  if (found) *reader = cz_reader_of(&config);
   return CZ_OK;
 }
 
@@ -207,8 +204,7 @@ static cz_status set_word(const session *s, json_t *word, const cz_prompt *promp
 static cz_status add_word(const session *s, json_t *list, const cz_prompt *prompt,
                           const int32_t *words, size_t i, size_t j) {
   const int32_t *ids = word_of(words, prompt, i, j);
-  size_t n = 0;
-  while (n < masks_of(prompt) && ids[n] >= 0) n++;
+  const size_t n = cz_prompt_answer_length(ids, masks_of(prompt));
   json_t *word = json_object();
   CZ_TRY(cz_json_add(list, word));
   CZ_TRY(set_word(s, word, prompt, i, j, ids, n));

@@ -2,7 +2,6 @@
  * words at the mask. */
 #include "commands/commands.h"
 #include "base/args.h"
-#include "base/fs.h"
 #include "device/help.h"
 #include "few_shot/rank.h"
 #include "few_shot/shape.h"
@@ -75,12 +74,10 @@ static cz_status parse(session *s, int argc, char **argv) {
 }
 
 static cz_status open_model(session *s) {
-  char path[4096];
   cz_model_config c;
   const cz_hf_options options = {.heads = CZ_HEAD_BIT(CZ_HEAD_MASKED_LM)};
   CZ_TRY(cz_recipe_model_folder(s->folder));
-  CZ_TRY(cz_fs_join(path, sizeof path, s->folder, "config.json"));
-  CZ_TRY(cz_hf_config_read(&c, path));
+  CZ_TRY(cz_hf_config_of(&c, s->folder));
   if (!(cz_family_heads(c.family) & options.heads))
     return CZ_FAIL(CZ_EUSAGE,
                    "%s: words are ranked at a mask, and family %s is no masked LM; `cloze score` "

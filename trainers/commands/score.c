@@ -2,7 +2,6 @@
 #include "commands/commands.h"
 #include "commands/outputs.h"
 #include "base/args.h"
-#include "base/fs.h"
 #include "base/line_stream.h"
 #include "base/number.h"
 #include "device/help.h"
@@ -63,12 +62,10 @@ static cz_status parse(session *s, int argc, char **argv) {
 
 /* The model with the head that its family's language models have. */
 static cz_status open_model(session *s) {
-  char path[4096];
   cz_model_config c;
   cz_precision precision;
   CZ_TRY(cz_precision_find(&precision, s->precision_name));
-  CZ_TRY(cz_fs_join(path, sizeof path, s->folder, "config.json"));
-  CZ_TRY(cz_hf_config_read(&c, path));
+  CZ_TRY(cz_hf_config_of(&c, s->folder));
   const cz_head head = c.family->architecture == CZ_ENCODER ? CZ_HEAD_MASKED_LM : CZ_HEAD_CAUSAL_LM;
   const cz_hf_options options = {.heads = CZ_HEAD_BIT(head)};
   CZ_TRY(cz_hf_open_with(&s->model, s->folder, s->device, &options));

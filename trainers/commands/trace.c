@@ -4,7 +4,6 @@
 #include "commands/outputs.h"
 #include "commands/trace_batch.h"
 #include "base/args.h"
-#include "base/fs.h"
 #include "base/nearest.h"
 #include "device/help.h"
 #include "nn/hf.h"
@@ -169,11 +168,9 @@ done:
  * alone. */
 static cz_status open_model(cz_model **model, cz_head *head, const char *folder, const char *name,
                             cz_device *device) {
-  char path[4096];
   cz_model_config c;
   size_t i = 0;
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
-  CZ_TRY(cz_hf_config_read(&c, path));
+  CZ_TRY(cz_hf_config_of(&c, folder));
   if (name) CZ_TRY(cz_find_name(&i, "head", name, cz_head_names, CZ_HEADS));
   while (!name && i < CZ_HEADS && !(c.heads & CZ_HEAD_BIT(i))) i++;
   if (i == CZ_HEADS)

@@ -15,11 +15,11 @@ static cz_spread spread_of(const double *x, size_t n) {
   return s;
 }
 
-/** The spread of ACCURACY [n_members] of the members OF, in their order: over *MEMBERS, and over
- * *PATTERNS, each with the mean over its repetitions, so that what the pattern does and what the
- * seed does stay apart. */
-cz_status cz_members_spread(cz_spread *members, cz_spread *patterns, const cz_member *of,
-                            const double *accuracy, size_t n_members) {
+/** The spread of ACCURACY [n_members] of the members OF, in their order, over patterns, each with
+ * the mean over its repetitions, so that what the pattern does and what the seed does stay apart.
+ */
+cz_status cz_patterns_spread(cz_spread *out, const cz_member *of, const double *accuracy,
+                             size_t n_members) {
   double *means;
   size_t n = 0;
   CZ_CHECK(n_members > 0);
@@ -29,8 +29,7 @@ cz_status cz_members_spread(cz_spread *members, cz_spread *patterns, const cz_me
     }
     means[n++] = cz_stats_mean(accuracy + i, end - i);
   }
-  *members = spread_of(accuracy, n_members);
-  *patterns = spread_of(means, n);
+  *out = spread_of(means, n);
   free(means);
   return CZ_OK;
 }

@@ -163,17 +163,3 @@ void cz_label_shares(double *shares, const int32_t *labels, size_t n, int32_t cl
   for (size_t i = 0; i < n; i++) shares[labels[i]]++;
   for (int32_t c = 0; c < classes && n; c++) shares[c] /= (double)n;
 }
-
-/** The most frequent of LABELS [n]; of equally frequent ones, and of none, the first class. */
-int32_t cz_label_majority(const int32_t *labels, size_t n, int32_t classes) {
-  int32_t best = 0;
-  size_t most = 0;
-  for (int32_t c = 0; c < classes; c++) {
-    size_t times = 0;
-    for (size_t i = 0; i < n; i++) times += labels[i] == c;
-    if (times <= most) continue;
-    most = times;
-    best = c;
-  }
-  return best;
-}

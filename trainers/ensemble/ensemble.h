@@ -58,7 +58,6 @@ void cz_scores_labels(int32_t *labels, const double *scores, size_t n, int32_t c
 double cz_scores_entropy(const double *p, int32_t classes);
 double cz_soft_targets_entropy(const double *targets, size_t n, int32_t classes,
                                double temperature);
-int32_t cz_label_majority(const int32_t *labels, size_t n, int32_t classes);
 void cz_label_shares(double *shares, const int32_t *labels, size_t n, int32_t classes);
 
 #endif

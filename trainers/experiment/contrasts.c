@@ -75,22 +75,17 @@ cz_status cz__plan_read_contrasts(cz_plan *p, const cz_config_node *root) {
   return CZ_OK;
 }
 
-static const char *text_of(const cz_config_node *node, const char *key) {
-  const cz_config_node *n = cz_config_get(node, key);
-  const char *text;
-  if (!n || cz_config_kind_of(n) != CZ_CONFIG_SCALAR) return "";
-  if (cz_config_text(&text, n) != CZ_OK) return cz_error_clear(), "";
-  return text;
-}
-
 /** What the seeds draw for a stage of this configuration: its T, where the section `examples` draws
  * one by the stage's seed; else weights, order and dropout alone, on the one T of all seeds. */
 cz_seeds_draw cz_plan_stage_draws(const cz_config_node *stage) {
   const cz_config_node *e = cz_config_get(stage, "examples");
   if (!e || cz_config_kind_of(e) != CZ_CONFIG_MAPPING) return CZ_SEEDS_PLAIN;
-  const char *seed = text_of(e, "draw_seed"), *labelled = text_of(e, "labelled");
-  if (!*text_of(e, "train") || !strcmp(labelled, "0")) return CZ_SEEDS_PLAIN; /* there is no T */
-  const bool all = !*labelled || *labelled == '-', in_order = !strcmp(text_of(e, "draw"), "paper");
+  const char *seed = cz_config_text_or(e, "draw_seed", ""),
+             *labelled = cz_config_text_or(e, "labelled", "");
+  if (!*cz_config_text_or(e, "train", "") || !strcmp(labelled, "0"))
+    return CZ_SEEDS_PLAIN; /* there is no T */
+  const bool all = !*labelled || *labelled == '-',
+             in_order = !strcmp(cz_config_text_or(e, "draw", ""), "paper");
   return all || in_order || (*seed && strcmp(seed, "0") != 0) ? CZ_SEEDS_ONE_T : CZ_SEEDS_DRAWS;
 }
 

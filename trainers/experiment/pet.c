@@ -130,10 +130,8 @@ done:
 
 static cz_status compose(composing *c) {
   cz_model_config config;
-  char path[4096];
   CZ_TRY(cz_recipe_model_folder(c->r->model));
-  CZ_TRY(cz_fs_join(path, sizeof path, c->r->model, "config.json"));
-  CZ_TRY(cz_hf_config_read(&config, path));
+  CZ_TRY(cz_hf_config_of(&config, c->r->model));
   c->wide = config.d_model >= WIDE;
   c->longest = cz_model_longest(&config);
   if (c->longest <= 0 || c->longest > LONGEST) c->longest = LONGEST;

@@ -5,6 +5,7 @@
 #include "few_shot/chosen.h"
 #include "few_shot/classifier.h"
 #include "few_shot/scores_file.h"
+#include "few_shot/summary.h"
 #include "json/json.h"
 #include "metrics/jsonl.h"
 #include "stages/model_folder.h"
@@ -80,13 +81,11 @@ static cz_status open_examples(results *r) {
 
 /* The keys of WHAT that a judgement has, under NAME; null where the stage has none. */
 static cz_status put_judged(json_t *into, const char *name, const json_t *what) {
-  static const char *const keys[] = {"accuracy",    "macro_f1", "ece",         "coverage",
-                                     "abstain_for", "abstain",  "reliability", "shares"};
   json_t *o = what ? json_object() : json_null();
   CZ_TRY(cz_json_set(into, name, o));
-  for (size_t i = 0; what && i < sizeof keys / sizeof *keys; i++) {
-    json_t *value = json_object_get(what, keys[i]);
-    CZ_TRY(cz_json_set(o, keys[i], value ? json_incref(value) : json_null()));
+  for (int k = 0; what && k < CZ_SUMMARY_KEYS; k++) {
+    json_t *value = json_object_get(what, cz_summary_keys[k].name);
+    CZ_TRY(cz_json_set(o, cz_summary_keys[k].name, value ? json_incref(value) : json_null()));
   }
   return CZ_OK;
 }

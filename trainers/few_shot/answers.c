@@ -185,14 +185,14 @@ static cz_status append_filled(cz_answers *a, size_t i) {
 
 /* Tokens of each answer of text I; of all texts where they have none of their own. */
 static void count_tokens(cz_answers *a, size_t i) {
-  const int32_t masks = a->prompt->pattern->masks;
-  int64_t all = 0;
+  const size_t masks = (size_t)a->prompt->pattern->masks;
+  size_t all = 0;
   for (size_t w = 0; w < a->words; w++) {
-    int32_t *n = &a->tokens[place_of(a, i, w)];
-    while (*n < masks && ids_of(a, i * a->words + w)[*n] >= 0) ++*n;
-    all += *n;
+    const size_t n = cz_prompt_answer_length(ids_of(a, i * a->words + w), masks);
+    a->tokens[place_of(a, i, w)] = (int32_t)n;
+    all += n;
   }
-  CZ_CHECK(all <= a->capacity_rows);
+  CZ_CHECK(all <= (size_t)a->capacity_rows);
 }
 
 /* Answers and, of every text, those of which nothing is filled in. */

@@ -27,7 +27,7 @@ cz_status cz_completions_create(cz_completions **c, cz_model *model, const cz_to
 static const int32_t *word_of(const cz_prompt *prompt, size_t w, size_t *n) {
   const size_t masks = (size_t)prompt->pattern->masks;
   const int32_t *ids = prompt->words + w * masks;
-  for (*n = 0; *n < masks && ids[*n] >= 0;) ++*n;
+  *n = cz_prompt_answer_length(ids, masks);
   return ids;
 }
 
@@ -111,11 +111,11 @@ cz_status cz_completions_run(cz_completions *c, float *scores, const cz_prompt *
 /** Tokens that were read since it was made. */
 double cz_completions_read(const cz_completions *c) { return cz_likelihood_read(c->likelihood); }
 
-/** Tokens that are read of a text of N tokens, masks included, whose masks begin at PLACE, to score
- * the words of CLASSES labels; *TEXTS: as so many texts. Words that follow one another, end the
- * text and differ in their last token alone are one. */
-double cz_completions_reads(double *texts, const cz_prompt *prompt, size_t classes, size_t n,
-                            size_t place) {
+/** Tokens that are going to be read of a text of N tokens, masks included, whose masks begin at
+ * PLACE, to score the words of CLASSES labels; *TEXTS: as so many texts. Words that follow one
+ * another, end the text and differ in their last token alone are one. */
+double cz_completions_predict(double *texts, const cz_prompt *prompt, size_t classes, size_t n,
+                              size_t place) {
   const size_t masks = (size_t)prompt->pattern->masks;
   const bool at_end = place + masks == n;
   const int32_t *before = NULL;

@@ -20,8 +20,8 @@ CZ_MUST cz_status cz_completions_create(cz_completions **c, cz_model *model,
 CZ_MUST cz_status cz_completions_run(cz_completions *c, float *scores, const cz_prompt *prompt,
                                      const cz_prepared *set);
 double cz_completions_read(const cz_completions *c);
-double cz_completions_reads(double *texts, const cz_prompt *prompt, size_t classes, size_t n,
-                            size_t place);
+double cz_completions_predict(double *texts, const cz_prompt *prompt, size_t classes, size_t n,
+                              size_t place);
 void cz_completions_destroy(cz_completions **c);
 
 #endif

@@ -386,14 +386,8 @@ cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,
   return st;
 }
 
-/** cz_examples_open_for of prompts. */
-cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
-                           const cz_tokenizer *tokenizer, uint64_t seed) {
-  return cz_examples_open_for(e, keys, tokenizer, seed, CZ_READS_PROMPTS);
-}
-
-/** How many records the file PATH of KEYS has; FILE names its columns. Errors as cz_examples_open.
- */
+/** How many records the file PATH of KEYS has; FILE names its columns. Errors as
+ * cz_examples_open_for. */
 cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
                             const char *path) {
   cz_examples e = {.file = file};

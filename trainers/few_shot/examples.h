@@ -78,8 +78,6 @@ size_t cz_examples_test_count(const cz_examples_keys *keys);
 const char *cz_examples_test_name(const cz_examples_keys *keys, size_t part);
 const char *cz_examples_test_path(const cz_examples_keys *keys, size_t part);
 cz_text_set cz_examples_part(const cz_examples *e, size_t part);
-CZ_MUST cz_status cz_examples_open(cz_examples **e, const cz_examples_keys *keys,
-                                   const cz_tokenizer *tokenizer, uint64_t seed);
 CZ_MUST cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,
                                        const cz_tokenizer *tokenizer, uint64_t seed,
                                        cz_reader_kind reader);

@@ -181,9 +181,7 @@ cz_status cz_generation_texts(cz_prepared *out, cz_members *m, const cz_ipet *se
   cz_status st;
   before->on_d[before->n] = (cz_member){.pattern = pattern, .repetition = plan->repetition};
   CZ_TRY(cz_arena_create(&arena, "a generation's set"));
-  for (size_t i = 0; i < e->t.n; i++)
-    CZ_GO(st, cz_members_prepare(m, out, pattern, &e->t, i, &(cz_wanted){.label = e->t.labels[i]}),
-          done);
+  CZ_GO(st, cz_members_prepare_t(m, out, pattern), done);
   CZ_GO(st, cz_ipet_draw(&set, arena, &given, member, generation), done);
   warn_of_set(e, &set, generation, member);
   for (size_t i = 0; i < set.n; i++)

@@ -164,10 +164,11 @@ double cz_members_scored(const cz_members *m) { return m->scored; }
 /** The texts that the members score. Borrowed. */
 const cz_examples *cz_members_examples(const cz_members *m) { return m->o.examples; }
 
-static void use_pattern(cz_members *m, int32_t pattern) {
+/* PATTERN of texts to score, or to TRAIN on. */
+static void use_pattern(cz_members *m, int32_t pattern, bool train) {
   m->preparer.config = &m->model->config;
   cz_preparer_plain(&m->preparer, m->o.examples->prompts);
-  m->preparer.trim = false;
+  m->preparer.trim = train;
   m->preparer.demonstrations = NULL;
   if (pattern < 0) return;
   m->preparer.prompt = prompt_of(m, pattern);
@@ -175,17 +176,19 @@ static void use_pattern(cz_members *m, int32_t pattern) {
   m->preparer.demonstrations = m->o.demonstrations ? &m->o.demonstrations[pattern] : NULL;
 }
 
-/* The same for texts to train on. */
-static void use_pattern_to_train(cz_members *m, int32_t pattern) {
-  use_pattern(m, pattern);
-  m->preparer.trim = true;
-}
-
 /** Appends text I of SET under PATTERN to OUT, a list to train a member on. */
 cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
                              const cz_text_set *set, size_t i, const cz_wanted *wanted) {
-  use_pattern_to_train(m, pattern);
+  use_pattern(m, pattern, true);
   return cz_prepare_text(&m->preparer, out, set, i, wanted);
+}
+
+/** The same of all of T, with their labels. */
+cz_status cz_members_prepare_t(cz_members *m, cz_prepared *out, int32_t pattern) {
+  const cz_text_set *t = &m->o.examples->t;
+  for (size_t i = 0; i < t->n; i++)
+    CZ_TRY(cz_members_prepare(m, out, pattern, t, i, &(cz_wanted){.label = t->labels[i]}));
+  return CZ_OK;
 }
 
 /* By the net that PROMPT wants; adds what it reads. */
@@ -214,7 +217,7 @@ static cz_status score_inputs(cz_members *m, float *scores, const cz_prompt *pro
 /** SCORES [n, C] of SET's texts under PATTERN by the model as it stands. */
 cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const cz_text_set *set) {
   cz_prepared inputs = {0};
-  use_pattern(m, pattern);
+  use_pattern(m, pattern, false);
   cz_status st = cz_prepare_set(&m->preparer, &inputs, set);
   if (st == CZ_OK) st = score_inputs(m, scores, prompt_of(m, pattern), &inputs);
   cz_prepared_free(&inputs);
@@ -297,7 +300,7 @@ static cz_status open_source(member_source *s, cz_members *m, const cz_member_pl
      counts come to is an epoch of the whole, which matters where they restart */
   const int64_t shards = m->o.job.batch.shards, times = restarts ? epoch.micro_batches : 1;
   const int64_t counts[2] = {times * labelled_of(m) / shards, times * m->o.lm_examples / shards};
-  use_pattern_to_train(m, plan->pattern);
+  use_pattern(m, plan->pattern, true);
   CZ_TRY(cz_prepare_set(&m->preparer, &s->unlabelled, &m->o.examples->d));
   CZ_TRY(cz_source_prepared(&s->parts[0], plan->train, &of_labelled));
   CZ_TRY(cz_source_prepared(&s->parts[1], &s->unlabelled, &of_unlabelled));

@@ -60,6 +60,7 @@ typedef struct cz_member_plan {
 CZ_MUST cz_status cz_members_open(cz_members **m, const cz_members_options *options);
 CZ_MUST cz_status cz_members_prepare(cz_members *m, cz_prepared *out, int32_t pattern,
                                      const cz_text_set *set, size_t i, const cz_wanted *wanted);
+CZ_MUST cz_status cz_members_prepare_t(cz_members *m, cz_prepared *out, int32_t pattern);
 CZ_MUST cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern,
                                    const cz_text_set *set);
 CZ_MUST cz_status cz_members_run(cz_members *m, const cz_member_plan *plan, const char *folder);

@@ -1,5 +1,9 @@
 /* What is kept of a member (member.h), in one file that is there whole or not at all.
  *
+ * Outside the code scores are called logits, in this file's name and in the key `keep: logits`,
+ * which is the published code's word. Of a masked LM's label words they are that; those of answers
+ * of several tokens and of a causal LM are made of log-probabilities, so the code says scores.
+ *
  *   logits.h5   labelled, unlabelled, test   scores [n, C] float32, under checksums
  *               data                         hash of the texts, of T's labels and of the labels'
  *                                            order, so that scores of other texts are never taken

@@ -28,8 +28,8 @@ cz_status cz_masking_check(const cz_objective *o) {
   return cz_need_token(o->row, o->vocabulary.mask, "a mask token ([MASK], <mask>)");
 }
 
-/** Marks in ELIGIBLE [ids] the tokens that may be chosen under M's fidelity. */
-void cz_masking_eligible(bool *eligible, const cz_masking *m, const cz_ids *ids) {
+/* Marks in ELIGIBLE [ids] the tokens that may be chosen under M's fidelity. */
+static void mark_eligible(bool *eligible, const cz_masking *m, const cz_ids *ids) {
   const cz_vocabulary *v = m->vocabulary;
   for (size_t i = 0; i < ids->len; i++) {
     const int32_t id = ids->data[i];
@@ -46,10 +46,10 @@ static int32_t replacement(const cz_masking *m, cz_stream *s, int32_t id) {
   return m->vocabulary->mask;
 }
 
-/** Masks E in place, choosing among the inputs that ELIGIBLE [inputs] marks; its labels are
+/* Masks E in place, choosing among the inputs that ELIGIBLE [inputs] marks; its labels are
  * then as long as its inputs. EPOCH and NUMBER key the draws. */
-cz_status cz_mask_tokens(cz_example *e, const cz_masking *m, const bool *eligible, uint32_t epoch,
-                         uint32_t number) {
+static cz_status mask_tokens(cz_example *e, const cz_masking *m, const bool *eligible,
+                             uint32_t epoch, uint32_t number) {
   cz_stream s;
   cz_stream_init(&s, m->seed, "masked tokens", epoch, number);
   e->labels.len = 0;
@@ -85,8 +85,8 @@ cz_status cz_mask_example(const void *masking, cz_example *e, uint32_t epoch, ui
   bool *eligible;
   if (m->length) CZ_TRY(cz_pad_example(e, m->vocabulary, m->length));
   CZ_TRY(cz_alloc(&eligible, e->inputs.len, sizeof *eligible));
-  cz_masking_eligible(eligible, masking, &e->inputs);
-  cz_status st = cz_mask_tokens(e, masking, eligible, epoch, number);
+  mark_eligible(eligible, masking, &e->inputs);
+  cz_status st = mask_tokens(e, masking, eligible, epoch, number);
   free(eligible);
   return st;
 }

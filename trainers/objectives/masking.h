@@ -30,9 +30,6 @@ extern const cz_masking cz_masking_bert;
 
 cz_masking cz_masking_of(const cz_objective *o);
 CZ_MUST cz_status cz_masking_check(const cz_objective *o);
-void cz_masking_eligible(bool *eligible, const cz_masking *m, const cz_ids *ids);
-CZ_MUST cz_status cz_mask_tokens(cz_example *e, const cz_masking *m, const bool *eligible,
-                                 uint32_t epoch, uint32_t number);
 
 /* The rule's eligible tokens; `alter` of a cz_prepared_use (data/prepared.h). */
 CZ_MUST cz_status cz_mask_example(const void *masking, cz_example *e, uint32_t epoch,

@@ -165,7 +165,7 @@ static filling demonstration(const filling *f, const cz_demonstrations *d, size_
   const size_t masks = (size_t)f->prompt->pattern->masks;
   filling shown = fill(f->prompts, f->prompt, d->texts, (size_t)d->items[number]);
   shown.word = f->prompt->words + (size_t)d->labels[number] * f->prompt->n_words * masks;
-  while (shown.word_length < masks && shown.word[shown.word_length] >= 0) shown.word_length++;
+  shown.word_length = cz_prompt_answer_length(shown.word, masks);
   return shown;
 }
 

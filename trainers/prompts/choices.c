@@ -4,6 +4,13 @@
 
 #include <string.h>
 
+/** Tokens of an answer, which -1 fills up to MASKS: 0 behind a label's last word. */
+size_t cz_prompt_answer_length(const int32_t *ids, size_t masks) {
+  size_t n = 0;
+  while (n < masks && ids[n] >= 0) n++;
+  return n;
+}
+
 /* The answer of label C of record I, its tokens at ROW [masks], which are -1. */
 static cz_status take_choice(int32_t *row, const cz_prompt *prompt, const cz_prompt_texts *texts,
                              size_t i, size_t c) {

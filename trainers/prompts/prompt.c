@@ -179,12 +179,6 @@ done:
   return st;
 }
 
-/** cz_prompts_create_for of prompts: patterns with masks, and the plain texts without a frame. */
-cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
-                            const cz_tokenizer *tokenizer, int64_t max_length) {
-  return cz_prompts_create_for(prompts, file, tokenizer, max_length, CZ_READS_PROMPTS);
-}
-
 /** Frees the prompts, clears the pointer, accepts null. */
 void cz_prompts_destroy(cz_prompts **prompts) {
   if (!*prompts) return;

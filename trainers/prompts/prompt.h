@@ -1,9 +1,9 @@
 /* Patterns made ready for one tokenizer, and applied to records.
  *
  * Once per file and tokenizer: texts of patterns and words of labels become ids, each word is
- * proved, and a pattern that leaves no room is refused (cz_prompts_create). Once per record: the
- * sources of all patterns are tokenised (cz_prompt_texts). Per record and pattern: what may be cut
- * is cut, and the post-processor puts its tokens around the segments (cz_prompt_apply).
+ * proved, and a pattern that leaves no room is refused (cz_prompts_create_for). Once per record:
+ * the sources of all patterns are tokenised (cz_prompt_texts). Per record and pattern: what may be
+ * cut is cut, and the post-processor puts its tokens around the segments (cz_prompt_apply).
  *
  * A tokenizer without a mask token, GPT-2's, makes prompts all the same: at the places of their
  * masks stands the id -1, where whoever asks a causal LM puts the words. */
@@ -66,8 +66,6 @@ typedef enum cz_reader_kind {
   CZ_READS_FRAMED
 } cz_reader_kind;
 
-CZ_MUST cz_status cz_prompts_create(cz_prompts **prompts, const cz_pattern_file *file,
-                                    const cz_tokenizer *tokenizer, int64_t max_length);
 CZ_MUST cz_status cz_prompts_create_for(cz_prompts **prompts, const cz_pattern_file *file,
                                         const cz_tokenizer *tokenizer, int64_t max_length,
                                         cz_reader_kind reader);
@@ -142,6 +140,7 @@ CZ_MUST cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts 
 CZ_MUST cz_status cz_prompt_answers(int32_t *out, const cz_prompts *prompts,
                                     const cz_prompt *prompt, const cz_prompt_texts *texts,
                                     size_t i);
+size_t cz_prompt_answer_length(const int32_t *ids, size_t masks);
 void cz_prompt_input_free(cz_prompt_input *input);
 
 #endif

@@ -106,12 +106,6 @@ done:
   return st;
 }
 
-/** cz_records_read_as of a file whose first line names the columns. */
-cz_status cz_records_read(cz_records **records, const cz_pattern_file *file, const char *path,
-                          cz_table_labels labels) {
-  return cz_records_read_as(records, file, path, &(cz_table_layout){.labels = labels});
-}
-
 static cz_status take_fields(const char **fields, const cz_pattern_file *file,
                              const cz_task_set *set, const cz_task_record *from) {
   const char *names[CZ_PATTERN_FIELDS];

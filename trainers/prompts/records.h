@@ -26,8 +26,6 @@ typedef struct cz_records {
 
 CZ_MUST cz_status cz_record_of(cz_record *record, const cz_pattern_file *file,
                                const cz_table_record *row);
-CZ_MUST cz_status cz_records_read(cz_records **records, const cz_pattern_file *file,
-                                  const char *path, cz_table_labels labels);
 CZ_MUST cz_status cz_records_read_as(cz_records **records, const cz_pattern_file *file,
                                      const char *path, const cz_table_layout *how);
 CZ_MUST cz_status cz_records_of_task(cz_records **records, const cz_pattern_file *file,

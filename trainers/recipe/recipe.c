@@ -293,10 +293,8 @@ cz_status cz_recipe_model_config(cz_model_config *config, const cz_recipe *recip
  * one that its recipe describes. */
 cz_status cz_recipe_check_init(const cz_recipe *recipe) {
   cz_model_config there, wanted;
-  char path[4096];
   CZ_TRY(CZ_AT(cz_config_get(recipe->node, "init"), cz_recipe_model_folder(recipe->init)));
-  CZ_TRY(cz_fs_join(path, sizeof path, recipe->init, "config.json"));
-  CZ_TRY(cz_hf_config_read(&there, path));
+  CZ_TRY(cz_hf_config_of(&there, recipe->init));
   CZ_TRY(check_weights(recipe->init));
   if (recipe->tokenizer) CZ_TRY(check_tokenizer(recipe));
   CZ_TRY(cz_recipe_model_config(&wanted, recipe));

@@ -97,48 +97,58 @@ static size_t place_before(const cz__classifying *c, const cz_member_plan *p) {
 /* cz_member_list.train_of */
 static cz_status train_of(void *self, cz_prepared *out, size_t i) {
   cz__classifying *c = self;
-  const cz_examples *e = c->f.examples;
   const cz_member_plan *p = &c->plans[i];
-  if (*c->keys.from)
-    return cz_generation_texts(out, c->members, &c->ipet, &c->before, place_before(c, p), p);
-  for (size_t k = 0; k < e->t.n; k++)
-    CZ_TRY(cz_members_prepare(c->members, out, p->pattern, &e->t, k,
-                              &(cz_wanted){.label = e->t.labels[k]}));
-  return CZ_OK;
+  return *c->keys.from
+             ? cz_generation_texts(out, c->members, &c->ipet, &c->before, place_before(c, p), p)
+             : cz_members_prepare_t(c->members, out, p->pattern);
 }
 
-/* How the untrained model scores a pattern's labels whatever the text is. */
-static cz_status find_offsets(cz__classifying *c) {
+/* The texts that calibration reads: D, or those without content, which are made in NOTHING. */
+static cz_status texts_to_calibrate(const cz_text_set **texts, cz_text_set *nothing,
+                                    const cz__classifying *c) {
   const cz_examples *e = c->f.examples;
-  const cz_calibrate kind = (cz_calibrate)c->keys.calibrate;
+  *texts = &e->d;
+  if (c->keys.calibrate == CZ_CALIBRATE_CONTENT_FREE) {
+    *texts = nothing;
+    CZ_TRY(cz_examples_without_content(nothing, e, cz_content_free_texts));
+  }
+  return (*texts)->n ? CZ_OK
+                     : CZ_FAIL(CZ_EUSAGE, "calibrate: unlabeled_mean wants unlabelled texts, and D "
+                                          "is empty");
+}
+
+/* The offsets of each pattern of the plans, by the scores of TEXTS; *FEW: of fewer texts than such
+ * a mean wants. */
+static cz_status score_offsets(cz__classifying *c, bool *few, const cz_text_set *texts) {
+  const cz_examples *e = c->f.examples;
   const size_t C = (size_t)e->classes;
-  cz_text_set nothing = {0};
-  cz_status st = CZ_OK;
-  bool few = false;
-  if (kind == CZ_CALIBRATE_NONE || !cz__classify_prompts(c)) return CZ_OK;
-  if (kind == CZ_CALIBRATE_CONTENT_FREE)
-    CZ_GO(st, cz_examples_without_content(&nothing, e, cz_content_free_texts), done);
-  const cz_text_set *texts = kind == CZ_CALIBRATE_CONTENT_FREE ? &nothing : &e->d;
-  if (!texts->n)
-    CZ_GO(st,
-          CZ_FAIL(CZ_EUSAGE, "calibrate: unlabeled_mean wants unlabelled texts, and D is empty"),
-          done);
   float *scores;
-  CZ_GO(st, cz_alloc(&c->offsets, e->file->n_patterns * C, sizeof *c->offsets), done);
-  CZ_GO(st, cz_alloc(&scores, texts->n * C, sizeof *scores), done);
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_alloc(&c->offsets, e->file->n_patterns * C, sizeof *c->offsets));
+  CZ_TRY(cz_alloc(&scores, texts->n * C, sizeof *scores));
   for (size_t i = 0; i < c->n && st == CZ_OK; i++) {
     const int32_t pattern = c->plans[i].pattern;
     if (i && c->plans[i - 1].pattern == pattern) continue;
     st = cz_members_score(c->members, scores, pattern, texts);
     if (st == CZ_OK)
-      st = cz_calibrate_offsets(c->offsets + (size_t)pattern * C, &few, kind, scores, texts->n,
-                                e->classes);
+      st = cz_calibrate_offsets(c->offsets + (size_t)pattern * C, few,
+                                (cz_calibrate)c->keys.calibrate, scores, texts->n, e->classes);
   }
   free(scores);
+  return st;
+}
+
+/* How the untrained model scores a pattern's labels whatever the text is. */
+static cz_status find_offsets(cz__classifying *c) {
+  cz_text_set nothing = {0};
+  const cz_text_set *texts = NULL;
+  bool few = false;
+  if (c->keys.calibrate == CZ_CALIBRATE_NONE || !cz__classify_prompts(c)) return CZ_OK;
+  cz_status st = texts_to_calibrate(&texts, &nothing, c);
+  if (st == CZ_OK) st = score_offsets(c, &few, texts);
   if (st == CZ_OK && few)
     cz_warn("classify: calibrated on %zu unlabelled texts; the mean of fewer than %d is noise",
             texts->n, CZ_CALIBRATE_TEXTS);
-done:
   cz_prompt_texts_destroy(&nothing.texts);
   return st;
 }

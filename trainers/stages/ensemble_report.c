@@ -164,11 +164,11 @@ static cz_status add_member(json_t *list, const cz_examples *e, const cz_member_
 
 static cz_status put_spread(json_t *o, const cz_generation *g) {
   const cz_examples *e = g->examples;
-  cz_spread members, patterns;
+  cz_spread patterns;
   double *accuracy;
   CZ_TRY(cz_alloc(&accuracy, g->n, sizeof *accuracy));
   for (size_t m = 0; m < g->n; m++) accuracy[m] = test_accuracy(e, &g->scores[m]);
-  cz_status st = cz_members_spread(&members, &patterns, g->on_test, accuracy, g->n);
+  cz_status st = cz_patterns_spread(&patterns, g->on_test, accuracy, g->n);
   free(accuracy);
   CZ_TRY(st);
   CZ_TRY(cz_json_set_real(o, "best", patterns.best));

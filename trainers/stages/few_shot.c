@@ -101,9 +101,7 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
   const cz_config_node *node = cz_config_get(recipe->node, cz_examples_section.name),
                        *key = cz_config_get(node, "max_length");
   cz_model_config c;
-  char path[4096];
-  CZ_TRY(cz_fs_join(path, sizeof path, f->init, "config.json"));
-  CZ_TRY(cz_hf_config_read(&c, path));
+  CZ_TRY(cz_hf_config_of(&c, f->init));
   f->config = c;
   f->reader = cz_few_shot_reader(f, &c);
   if (c.family->positions == CZ_POSITIONS_LEARNED && f->keys.max_length > cz_model_longest(&c))
@@ -309,10 +307,11 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
 
 static cz_status list_judged(cz_check *check, const char *name) {
   static const char *const scores[] = {"accuracy", "macro_f1"};
-  static const char *const own[] = {"accuracy",    "macro_f1",    "ece",        "coverage.100",
-                                    "coverage.90", "coverage.80", "coverage.50"};
-  for (size_t k = 0; k < sizeof own / sizeof *own; k++)
-    CZ_TRY(cz_check_result(check, "%s.%s", name, own[k]));
+  for (size_t k = 0; k < sizeof scores / sizeof *scores; k++)
+    CZ_TRY(cz_check_result(check, "%s.%s", name, scores[k]));
+  CZ_TRY(cz_check_result(check, "%s.ece", name));
+  for (int k = 0; k < CZ_JUDGE_COVERAGES; k++)
+    CZ_TRY(cz_check_result(check, "%s.coverage.%d", name, cz_judge_coverages[k]));
   for (int k = 0; k < CZ_JUDGE_COVERAGES; k++)
     CZ_TRY(cz_check_result(check, "%s.abstain_for.%d", name, cz_judge_coverages[k]));
   for (int k = 0; k < CZ_JUDGE_ABSTAINS; k++) {

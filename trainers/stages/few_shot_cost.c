@@ -24,11 +24,11 @@ static const char *name_of(const char *folder) {
 /* The shape of the model that members start from: another stage's, the folder's, or the one that
  * the folder's name says. */
 static cz_status find_model(cz_few_shot_cost *x) {
-  char path[4096];
   const char *folder = x->f->init, *name = name_of(folder);
+  bool found = false;
   if (x->cost->model) return x->config = *x->cost->model, CZ_OK;
-  if (folder) CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
-  if (folder && cz_fs_exists(path)) return cz_hf_config_read(&x->config, path);
+  if (folder) CZ_TRY(cz_hf_config_find(&found, &x->config, folder));
+  if (found) return CZ_OK;
   x->cost->unknown_model = !name;
   x->cost->assumed_model = name != NULL;
   return name ? cz_model_config_named(&x->config, name) : CZ_OK;
@@ -149,11 +149,8 @@ static cz_status count_answers(answer_counts *out, const cz_prompts *p, const cz
   int32_t *ids;
   CZ_TRY(cz_alloc(&ids, words * masks, sizeof *ids));
   cz_status st = cz_prompt_answers(ids, p, prompt, texts, i);
-  for (size_t w = 0; w < words && st == CZ_OK; w++) {
-    size_t tokens = 0;
-    while (tokens < masks && ids[w * masks + tokens] >= 0) tokens++;
-    out->of[tokens]++;
-  }
+  for (size_t w = 0; w < words && st == CZ_OK; w++)
+    out->of[cz_prompt_answer_length(ids + w * masks, masks)]++;
   free(ids);
   out->of[0] = 0; /* behind a label's last word */
   return st;
@@ -212,8 +209,8 @@ static void add_completed(cz_reading *r, const cz_few_shot_cost *x, size_t n, in
                           size_t place) {
   const double before = r->texts;
   double texts;
-  const double tokens = cz_completions_reads(&texts, &x->f->examples->prompts->items[pattern],
-                                             x->file->n_labels, n, place);
+  const double tokens = cz_completions_predict(&texts, &x->f->examples->prompts->items[pattern],
+                                               x->file->n_labels, n, place);
   add_texts(r, x, texts, tokens / texts, 0);
   r->texts = before + 1;
 }

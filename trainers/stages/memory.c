@@ -1,5 +1,4 @@
 #include "stages/memory.h"
-#include "base/fs.h"
 #include "base/log.h"
 #include "base/memory_free.h"
 #include "nn/hf.h"
@@ -29,9 +28,7 @@ done:
 }
 
 static cz_status config_of(cz_model_config *c, const char *init, const cz_member_shape *shape) {
-  char path[4096];
-  CZ_TRY(cz_fs_join(path, sizeof path, init, "config.json"));
-  CZ_TRY(cz_hf_config_read(c, path));
+  CZ_TRY(cz_hf_config_of(c, init));
   c->heads = CZ_HEAD_BIT(shape->classifier ? CZ_HEAD_CLASSIFICATION : CZ_HEAD_MASKED_LM);
   if (shape->classifier) c->n_labels = shape->classes;
   return CZ_OK;

@@ -5,21 +5,15 @@
 
 /** Whether the stage of NODE says that it goes on in another precision than it began in. */
 bool cz_stage_changes_precision(const cz_config_node *node) {
-  const cz_config_node *train = cz_config_get(node, "train"),
-                       *began = train ? cz_config_get(train, "began_in") : NULL;
-  const char *text;
-  if (!began || cz_config_text(&text, began) != CZ_OK) return cz_error_clear(), false;
-  return strcmp(text, "same") != 0;
+  return strcmp(cz_config_text_or(cz_config_get(node, "train"), "began_in", "same"), "same") != 0;
 }
 
 /** The precision that the stage of NODE trains in, float32 where it does not say; null for one that
  * does not train. Lives as long as NODE. */
 const char *cz_stage_precision(const cz_config_node *node) {
-  const cz_config_node *train = cz_config_get(node, "train"),
-                       *n = train ? cz_config_get(train, "precision") : NULL;
-  const char *text = train ? cz_precision_names[CZ_PRECISION_F32] : NULL;
-  if (n && cz_config_text(&text, n) != CZ_OK) cz_error_clear();
-  return text;
+  const cz_config_node *train = cz_config_get(node, "train");
+  const char *f32 = cz_precision_names[CZ_PRECISION_F32];
+  return train ? cz_config_text_or(train, "precision", f32) : NULL;
 }
 
 /** The stage of NODE without the precision that it trains in and the one that it began in; what

@@ -1,4 +1,5 @@
 #include "experiment/report/few_shot_internal.h"
+#include "ensemble/judge.h"
 #include "json/json.h"
 
 #include <math.h>
@@ -28,6 +29,7 @@ static const fact sure[] = {{"accuracy %", "accuracy", NULL, 100, NULL},
                   abstaining[] = {{"P for 90 %", "abstain_for.90", NULL, 1, NULL},
                                   {"P for 80 %", "abstain_for.80", NULL, 1, NULL},
                                   {"P for 50 %", "abstain_for.50", NULL, 1, NULL},
+                                  ABSTAIN(10),
                                   ABSTAIN(20),
                                   ABSTAIN(30),
                                   ABSTAIN(40),
@@ -50,6 +52,9 @@ static const fact sure[] = {{"accuracy %", "accuracy", NULL, 100, NULL},
                       {"before", "members.heldout_mlm_before", NULL, 1, NULL},
                       {"after", "members.heldout_mlm_after", NULL, 1, NULL},
                       {"rise", "members.heldout_mlm_after", "members.heldout_mlm_before", 1, NULL}};
+
+_Static_assert(sizeof abstaining / sizeof *abstaining == 3 + CZ_JUDGE_ABSTAINS,
+               "each P that is judged is a column");
 
 /* The tables; of classifiers, or of stages that have members. With FACTS they are numbers of a
  * line, else FILL writes them. */
@@ -159,12 +164,8 @@ cz_status cz__line_header(cz_grid *g) {
 
 /* The weight of the auxiliary loss of the stage, as the file has it. */
 static const char *alpha_of(const cz_results *r, const cz__line *l) {
-  const cz_config_node *classify = cz_config_get(cz_plan_at(&r->plan, 0, l->row, l->stage)->node,
-                                                 "classify"),
-                       *lm = cz_config_get(classify, "lm");
-  const char *text = "0";
-  if (lm && cz_config_text(&text, lm) != CZ_OK) cz_error_clear();
-  return text;
+  const cz_plan_stage *stage = cz_plan_at(&r->plan, 0, l->row, l->stage);
+  return cz_config_text_or(cz_config_get(stage->node, "classify"), "lm", "0");
 }
 
 /* Whether a line has any number of the table. */
