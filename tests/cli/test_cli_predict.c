@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -386,12 +387,82 @@ static void test_pipes(void **state) {
   assert_int_equal(finish(&p), 1);
 }
 
+/* Labels of a hundred letters, so that answers are of half a kilobyte. */
+static void write_long_labels(void) {
+  char text[1024], x[101] = "";
+  memset(x, 'x', 100);
+  make_classifier("bert_class", 3, 16);
+  snprintf(text, sizeof text,
+           "{\"fields\": [\"first\", \"second\"], \"labels\": [\"A%s\", \"B%s\", \"C%s\"], "
+           "\"max_length\": 16}",
+           x, x, x);
+  write_text("model/cloze_task.json", text);
+}
+
+/* LINES records of 300 bytes and more, of which one in a thousand is wrong. */
+static void write_many(int lines) {
+  cz_buf text = {0};
+  char x[301] = "";
+  memset(x, 'x', 300);
+  for (int i = 0; i < lines; i++)
+    OK(i % 1000 == 999 ? cz_buf_addf(&text, "{\"first\": \"w7\"}\n")
+                       : cz_buf_addf(&text,
+                                     "{\"first\": \"w7 w%d\", \"second\": \"w9\", \"more\": "
+                                     "\"%s\"}\n",
+                                     i % 20, x));
+  write_bytes("in.jsonl", text.data, text.len);
+  cz_buf_free(&text);
+}
+
+/* The largest memory, in MiB, of the program answering in.jsonl, whose answers are LINES. */
+static double peak_of(int lines) {
+  const char *const words[] = {CZ_PROGRAM, "predict", "--model", "model",     "--input",
+                               "in.jsonl", "--out",   "o.jsonl", (char *)NULL};
+  struct rusage used;
+  int status = 0, n = 0;
+  cz_buf out = {0};
+  fflush(NULL);
+  const pid_t child = fork();
+  if (child == 0) {
+    const int quiet = open("/dev/null", O_WRONLY);
+    if (quiet < 0 || dup2(quiet, 1) < 0 || dup2(quiet, 2) < 0 || chdir(folder())) _exit(126);
+    execv(CZ_PROGRAM, (char *const *)words);
+    _exit(127);
+  }
+  assert_true(child > 0);
+  assert_int_equal(wait4(child, &status, 0, &used), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), lines < 1000 ? 0 : 1);
+  OK(cz_fs_read(under("o.jsonl"), &out));
+  for (size_t i = 0; i < out.len; i++) n += out.data[i] == '\n';
+  assert_int_equal(n, lines);
+  cz_buf_free(&out);
+  return (double)used.ru_maxrss / 1024;
+}
+
+/* A hundred times as many records take no more memory, though they are 7 MiB and their answers 8.
+ * Under the sanitizers, which keep what is freed, only the answers are counted. */
+static void test_constant_memory(void **state) {
+  double peaks[2];
+  write_long_labels();
+  for (int k = 0; k < 2; k++) {
+    const int lines = k ? 20000 : 200;
+    write_many(lines);
+    peaks[k] = peak_of(lines);
+  }
+  print_message("%.1f MiB for 200 records, %.1f MiB for 20,000\n", peaks[0], peaks[1]);
+#ifndef CZ_SANITIZED
+  assert_true(peaks[1] < peaks[0] + 3);
+#endif
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_scores),          cmocka_unit_test(test_score_refused),
       cmocka_unit_test(test_answers),         cmocka_unit_test(test_wrong_records),
       cmocka_unit_test(test_predict_refused), cmocka_unit_test(test_plain),
-      cmocka_unit_test(test_columns),         cmocka_unit_test(test_pipes)};
+      cmocka_unit_test(test_columns),         cmocka_unit_test(test_pipes),
+      cmocka_unit_test(test_constant_memory)};
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -1,6 +1,7 @@
 /* experiments/pet: every file plans at every scale; Tables 1 to 4 and 7 of Schick and Schuetze
  * 2021, copied from the paper once more, stand beside the rows that they belong to; and each row
- * has the |T| of its value and as many generations as the paper's formula says. */
+ * has the |T| of its value and as many generations as the paper's formula says. So plan the second
+ * quickstart and its methods on dbpedia14, at their own scale and at `mini`. */
 #include "setup.h"
 #include "ensemble/generations.h"
 
@@ -40,7 +41,8 @@ static const double joint[2][3] = {{77.6, 79.1, 75.9}, {78.8, 80.6, 77.2}}; /* G
 
 static void open_file(cz_plan *plan, const char *name, const char *scale) {
   char path[1024];
-  snprintf(path, sizeof path, "%s/experiments/pet/%s", CZ_SOURCE_DIR, name);
+  snprintf(path, sizeof path, "%s/experiments/%s%s", CZ_SOURCE_DIR,
+           strncmp(name, "quickstart", 10) ? "pet/" : "", name);
   OK(cz_plan_open(plan, path, scale, 0, NULL, 0, NULL));
 }
 
@@ -51,19 +53,23 @@ static const char *file_of(const char *table, int set) {
 }
 
 /* Columns, stages and what each refers to are checked too; data need not be there. */
+static void open_checked(cz_plan *plan, const char *name, const char *scale) {
+  cz_buf missing = {0};
+  open_file(plan, name, scale);
+  OK(cz_plan_check(plan, &missing, NULL));
+  cz_buf_free(&missing);
+}
+
 static void test_all_plan(void **state) {
   DIR *folder = opendir(CZ_SOURCE_DIR "/experiments/pet");
   size_t files = 0;
   assert_non_null(folder);
   for (const struct dirent *e; (e = readdir(folder));) {
     if (!strstr(e->d_name, ".yaml")) continue;
-    if (!strcmp(e->d_name, "dbpedia14.yaml")) continue; /* the quickstart's rows, not the paper's */
+    if (!strcmp(e->d_name, "dbpedia14.yaml")) continue; /* test_quickstart */
     for (int s = 0; s < SCALES; s++) {
       cz_plan plan;
-      cz_buf missing = {0};
-      open_file(&plan, e->d_name, scales[s]);
-      OK(cz_plan_check(&plan, &missing, NULL));
-      cz_buf_free(&missing);
+      open_checked(&plan, e->d_name, scales[s]);
       cz_plan_close(&plan);
     }
     files++;
@@ -201,6 +207,20 @@ static double number_at(const cz_plan_stage *stage, const char *section, const c
   return value;
 }
 
+static void has_labelled(const cz_plan *plan, size_t row, const cz_plan_stage *stage, int64_t t) {
+  if (number_at(stage, "examples", "labelled") != (double)t)
+    fail_msg("%s, row %s: stage %s has another T", plan->title, plan->rows[row].name, stage->name);
+}
+
+/* Stages of a row at a value of |T| draw as many texts. */
+static void check_drawn(const cz_plan *plan, size_t row) {
+  const int64_t t = strtol(plan->axis.values[plan->rows[row].point], NULL, 10);
+  for (size_t i = 0; i < plan->n_stages; i++) {
+    const cz_plan_stage *stage = cz_plan_at(plan, 0, row, i);
+    if (!stage->left_out) has_labelled(plan, row, stage, t);
+  }
+}
+
 /* All stages of a row draw the same T, each learns from the one before, and as many generations are
  * there as the paper's formula says. */
 static void check_row(const cz_plan *plan, size_t row, int64_t once) {
@@ -215,9 +235,7 @@ static void check_row(const cz_plan *plan, size_t row, int64_t once) {
       fail_msg("%s, row %s: stage %s learns from another one", plan->title, plan->rows[row].name,
                stage->name);
     before = i;
-    if (number_at(stage, "examples", "labelled") != (double)t)
-      fail_msg("%s, row %s: stage %s has another T", plan->title, plan->rows[row].name,
-               stage->name);
+    has_labelled(plan, row, stage, t);
     generations += !strncmp(stage->name, "generation", 10);
   }
   const bool wanted = !strncmp(plan->rows[row].name, "iPET", 4);
@@ -234,6 +252,66 @@ static void test_rows(void **state) {
       for (size_t row = 0; row < plan.n_rows; row++) check_row(&plan, row, once[k]);
       cz_plan_close(&plan);
     }
+}
+
+/* Rows of the second quickstart at each |T|, and what its scales have besides. */
+static void check_rows(const char *name, const char *scale, size_t seeds, const char *const *rows) {
+  cz_plan plan;
+  size_t n = 0;
+  open_checked(&plan, name, scale);
+  assert_int_equal(plan.n_seeds, seeds);
+  for (; rows[n]; n++) row_of(&plan, rows[n]);
+  if (plan.n_rows != n)
+    fail_msg("%s, %s: %zu rows, expected %zu", name, scale ? scale : "as it stands", plan.n_rows,
+             n);
+  for (size_t r = 0; r < n; r++)
+    if (plan.rows[r].point != SIZE_MAX) check_drawn(&plan, r);
+  cz_plan_close(&plan);
+}
+
+static void test_quickstart(void **state) {
+  static const char *const here[] = {"zero_shot",
+                                     "supervised@10",
+                                     "supervised@50",
+                                     "supervised@100",
+                                     "sentence_encoder@10",
+                                     "sentence_encoder@50",
+                                     "sentence_encoder@100",
+                                     "PET@10",
+                                     "PET@50",
+                                     "PET@100",
+                                     "iPET@10",
+                                     "iPET@50",
+                                     "iPET@100",
+                                     NULL},
+                           *const mini[] = {"zero_shot",
+                                            "zero_shot_minilm",
+                                            "supervised@10",
+                                            "supervised@50",
+                                            "supervised@100",
+                                            "supervised_minilm@50",
+                                            "sentence_encoder@10",
+                                            "sentence_encoder@50",
+                                            "sentence_encoder@100",
+                                            "PET@10",
+                                            "PET@50",
+                                            "PET@100",
+                                            "iPET@10",
+                                            "iPET@50",
+                                            "iPET@100",
+                                            "PET_auxiliary@50",
+                                            "PET_calibrated@10",
+                                            "PET_calibrated@50",
+                                            "PET_minilm@50",
+                                            "ten_chosen",
+                                            "twenty_random",
+                                            NULL},
+                           *const fourteen[] = {"zero_shot", "supervised@50", "sentence_encoder@50",
+                                                "PET@50",    "iPET@50",       NULL};
+  check_rows("quickstart-pet.yaml", NULL, 3, here);
+  check_rows("quickstart-pet.yaml", "mini", 10, mini);
+  check_rows("dbpedia14.yaml", NULL, 5, fourteen);
+  check_rows("dbpedia14.yaml", "mini", 5, fourteen);
 }
 
 static void check_recipe(const cz_plan_stage *stage, double steps) {
@@ -263,8 +341,10 @@ static void test_recipes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_all_plan), cmocka_unit_test(test_table1), cmocka_unit_test(test_table2),
-      cmocka_unit_test(test_table4),   cmocka_unit_test(test_table3), cmocka_unit_test(test_table7),
-      cmocka_unit_test(test_rows),     cmocka_unit_test(test_recipes)};
+      cmocka_unit_test(test_all_plan), cmocka_unit_test(test_table1),
+      cmocka_unit_test(test_table2),   cmocka_unit_test(test_table4),
+      cmocka_unit_test(test_table3),   cmocka_unit_test(test_table7),
+      cmocka_unit_test(test_rows),     cmocka_unit_test(test_quickstart),
+      cmocka_unit_test(test_recipes)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
