@@ -16,8 +16,9 @@ receives
     language.{train,dev,test}.tsv      the same -> programming language (12 classes)
     pet_section.{train,test}.tsv       the two sets above for a few labelled texts and many
     pet_language.{train,test}.tsv      unlabelled ones: a header names the columns `text` and
-                                       `section` or `language`; a fifth of the sources is for the
-                                       test, dev's and test's among them
+                                       `section` or `language`, of test files `source` too; a
+                                       fifth of the sources is for the test, dev's and test's
+                                       among them
     summarize.{train,dev,test}.tsv     first paragraph of at least 12 words -> synopsis
     en_de.* en_fr.* {train,dev,test}   paragraph -> its translation
     en_de_synopsis.* en_fr_synopsis.*  synopsis -> its translation
@@ -359,8 +360,9 @@ def write_all(out, work, documents, sets, facts):
             rows[f"{name}.{split}.tsv"] = len(pairs)
     for label in ("section", "language") if not facts["sample"] else ():
         for split, pairs in few_rows(sets[label]).items():
-            lines = [f"{text}\t{target}\n" for text, target, _ in pairs]
-            contents[f"pet_{label}.{split}.tsv"] = f"text\t{label}\n" + "".join(lines)
+            columns = ("text", label, "source")[: 2 if split == "train" else 3]
+            lines = ["\t".join(row[: len(columns)]) + "\n" for row in [columns, *pairs]]
+            contents[f"pet_{label}.{split}.tsv"] = "".join(lines)
             rows[f"pet_{label}.{split}.tsv"] = len(pairs)
     files = {}
     for name, text in contents.items():

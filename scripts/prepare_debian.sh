@@ -71,15 +71,20 @@ copy_sample() {
   done
 }
 
-# The labelled sets with a header: columns `text` and the label's name, for prompts.
+# grouped FILE: its header names the column of source packages, which older versions left out.
+grouped() { head -1 "$1" | grep -q $'\tsource$'; }
+
+# The labelled sets with a header: columns `text`, the label's name, and of test files `source`, for
+# prompts.
 head_sample() {
   local label split
   for label in section language; do
     for split in train test; do
-      local from=("$out/$label.$split.tsv")
-      [ $split = train ] || from+=("$out/$label.dev.tsv")
-      newer "$out/pet_$label.$split.tsv" "${from[@]}" && continue
-      { printf 'text\t%s\n' $label && cut -f1,2 "${from[@]}"; } >"$out/.head"
+      local from=("$out/$label.$split.tsv") source=
+      [ $split = train ] || from+=("$out/$label.dev.tsv") source=$'\tsource'
+      newer "$out/pet_$label.$split.tsv" "${from[@]}" &&
+        { [ $split = train ] || grouped "$out/pet_$label.$split.tsv"; } && continue
+      { printf 'text\t%s%s\n' $label "$source" && cut -f1-3 "${from[@]}"; } >"$out/.head"
       mv "$out/.head" "$out/pet_$label.$split.tsv"
     done
   done
@@ -88,7 +93,8 @@ head_sample() {
 if $from_sample; then
   copy_sample
   head_sample
-elif newer "$out/MANIFEST.json" && newer "$out/pet_language.test.tsv"; then
+elif newer "$out/MANIFEST.json" && newer "$out/pet_language.test.tsv" &&
+  grouped "$out/pet_language.test.tsv"; then
   echo "prepare_debian.sh: $out has the texts"
 else
   /usr/bin/python3 "$here/fetch_debian_text.py" "$out"

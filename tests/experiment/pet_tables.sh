@@ -48,7 +48,7 @@ print(next(e["folder"] for e in json.load(open("mlm/plan.json")) if e["stage"] =
 # the other.
 head -1 sample/pet_section.train.tsv | tr '\t' , > columns
 for part in train test; do
-  tail -n +2 "sample/pet_section.$part.tsv" > "$part.tsv"
+  tail -n +2 "sample/pet_section.$part.tsv" | cut -f1,2 > "$part.tsv"
 done
 headless() {
   "$cloze" run experiments/pet/table4_mnli.yaml --scale test data="$work/sample" \

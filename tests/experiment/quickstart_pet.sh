@@ -20,9 +20,16 @@ run() { "$cloze" run experiments/quickstart-pet.yaml --scale test data="$work/sa
 same() { cmp "$1/result.json" "$2/result.json" || fail "$1 and $2 have other metrics"; }
 
 run --out one > one.txt
-for words in "PET@10" "iPET@20" "What members forget" "calibrated" "naive Bayes" "per cent"; do
+for words in "PET@10" "iPET@20" "What members forget" "calibrated" "naive Bayes" "per cent" \
+  "^  naive_bayes  *[0-9].* ± .* ± "; do
   grep -q -- "$words" one/report.txt || fail "the report does not say '$words'"
 done
+# Intervals draw source packages: the first test text's is 2048-qt.
+find one -name 'predictions.*.jsonl' > predictions
+[ -s predictions ] || fail "there are no predictions"
+while read -r file; do
+  head -1 "$file" | grep -q '"group": "2048-qt"' || fail "$file does not name the source package"
+done < predictions
 [ -s one/report.html ] || fail "there is no report.html"
 
 run --jobs 2 --out two > /dev/null

@@ -243,6 +243,101 @@ static void test_contrasts(void **state) {
   cz_results_close(&r);
 }
 
+/* What naive Bayes gets that learned from the texts of a stage, by row and seed: at 0, 1 and 10 of
+ * both rows, and ZERO's. */
+static const double learned[7][3] = {{3, 4, 5},   {9, 10, 11},  {20, 26, 23}, {3, 4, 5},
+                                     {9, 10, 11}, {20, 26, 23}, {25, 25, 25}};
+
+/* The results of ROW and SEED with programs of their own. Naive Bayes is right of two records by
+ * 2 (seed + 1) (row + 1) points less and more than on average. */
+static void write_with_programs(const char *at, size_t row, size_t seed) {
+  const double ours = scores[row][seed], bayes = learned[row][seed],
+               apart = 2. * (double)((seed + 1) * (row + 1));
+  char text[1024] = "";
+  snprintf(text, sizeof text,
+           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g}, \"baseline\": {\"accuracy\": "
+           "5}, \"naive_bayes\": {\"accuracy\": %g}, \"baseline_kind\": \"majority\"}}, "
+           "\"measured\": {\"seconds\": 1}}",
+           ours, bayes);
+  write_stage(at, "result.json", text);
+  *text = '\0';
+  for (int i = 0; i < 2; i++)
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             "{\"input\": \"%d\", \"scores\": {\"accuracy\": [%.17g]}, \"baselines\": "
+             "{\"majority\": {\"accuracy\": [5]}, \"naive_bayes\": {\"accuracy\": [%.17g]}}}\n",
+             i, ours, i ? bayes + apart : bayes - apart);
+  write_stage(at, "predictions.tsv.jsonl", text);
+}
+
+static void write_programs_run(cz_results *r) {
+  char at[256];
+  cz_plan plan;
+  write_few_shot_run(with(axis, contrasts));
+  OK(open_with(&plan, with(axis, contrasts), NULL));
+  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
+    const cz_plan_stage *s = &plan.stages[k];
+    OK(cz_plan_folder(at, sizeof at, "", s));
+    if (!strcmp(s->name, "score") && !s->left_out)
+      write_with_programs(at, k / plan.n_stages % plan.n_rows, k / plan.n_stages / plan.n_rows);
+  }
+  cz_plan_close(&plan);
+  OK(cz_results_open(r, folder()));
+}
+
+/* A row is compared with the programs that learned from its own texts, draw by draw. PET at 10
+ * leads naive Bayes by 10, 5 and 9.5; its records by 12 (1 + 2 + 3) / 3 = 24 less and more. */
+static void test_own_programs(void **state) {
+  cz_results r;
+  write_programs_run(&r);
+  cz_cell c = cell_of(&r, 0, 5);
+  assert_near(c.best_lead.mean, 24.5 / 3);
+  assert_near(c.best_lead.deviation, 2.7537852736430506);
+  assert_near(c.best_lead.examples.error, 24);
+  assert_near(c.lead.mean, 93.5 / 3 - 5);
+  assert_int_equal(c.best_verdict, CZ_VERDICT_FAILS);
+  assert_int_equal(c.verdict, CZ_VERDICT_BEATS);
+  c = cell_of(&r, 0, 3); /* at 0 the strongest is the majority */
+  assert_near(c.best_lead.mean, 8);
+  assert_near(c.best_lead.examples.error, 0);
+  c = cell_of(&r, 0, 6);
+  assert_near(c.best_lead.mean, -14);
+  assert_near(cz_results_baseline(&r, 0, 5, true), 23);
+  assert_string_equal(cz_results_baseline_kind(&r, 0, 3, true), "majority");
+  assert_true(isnan(cz_results_baseline(&r, 0, SIZE_MAX, true)));
+  assert_true(r.plan.n_rows == 7 && !r.shared[0]);
+  cz_results_close(&r);
+}
+
+/* Every form of the report has them, and the table over the axis a line of each program. */
+static void test_own_programs_in_reports(void **state) {
+  cz_results r;
+  cz_buf out[4] = {{0}};
+  write_programs_run(&r);
+  OK(cz_report_text(&out[0], &r, false));
+  OK(cz_report_csv(&out[1], &r));
+  OK(cz_report_json(&out[2], &r));
+  OK(cz_report_html(&out[3], &r, folder()));
+  assert_says(&out[0], "\n  naive_bayes   4.00 ± 1.00    10.00 ± 1.00    23.00 ± 3.00  ");
+  assert_says(&out[0], "\n  majority      5.00 ± 0.00     5.00 ± 0.00     5.00 ± 0.00  ");
+  assert_says(&out[0], "  simple baseline  each row's own");
+  assert_says(&out[0], "  beats its own  ");
+  assert_says(&out[0], "; simple baseline: each row's own, below; intervals");
+  assert_says(&out[0], "\n  simple baseline of supervised@10, PET@10: majority 5.00, naive_bayes "
+                       "23.00\n  simple baseline of ZERO: majority 5.00, naive_bayes 25.00\n");
+  assert_says(&out[0], " always answering with the most frequent label (5.00, from the row's own "
+                       "texts) by more than the interval");
+  assert_says(&out[0], " the strongest simple program of each row (5.00 to 25.00, from the row's "
+                       "own texts) by more than the interval");
+  assert_says(&out[1], ",naive_bayes,23,8.166666667,");
+  assert_says(&out[1], ",naive_bayes,25,-14,");
+  assert_says(&out[2], "\"naive_bayes\": 23.0");
+  assert_says(&out[3], "<small>baselines: majority 5.00, naive_bayes 23.00</small>");
+  assert_says(&out[3], "<td>naive_bayes</td><td>4.00 ± 1.00</td><td>10.00 ± 1.00</td><td>23.00 ± "
+                       "3.00</td>");
+  for (int i = 0; i < 4; i++) cz_buf_free(&out[i]);
+  cz_results_close(&r);
+}
+
 /* Every line of the CSV has as many fields as its head. */
 static void test_csv_fields(void **state) {
   cz_results r;
@@ -620,10 +715,11 @@ static void test_two_thousand_stages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_refused),         TEST(test_shared_stage),        TEST(test_encoder),
-      TEST(test_which_deviation), TEST(test_stages_of_few_texts), TEST(test_two_thousand_stages),
-      TEST(test_axis_of_stages),  TEST(test_axis_of_common),      TEST(test_contrasts),
-      TEST(test_csv_fields),      TEST(test_unknown_examples),    TEST(test_columns_of_lists),
-      TEST(test_tables),          TEST(test_plot_with_zero),      TEST(test_what_seeds_draw)};
+      TEST(test_refused),         TEST(test_shared_stage),           TEST(test_encoder),
+      TEST(test_which_deviation), TEST(test_stages_of_few_texts),    TEST(test_two_thousand_stages),
+      TEST(test_axis_of_stages),  TEST(test_axis_of_common),         TEST(test_contrasts),
+      TEST(test_csv_fields),      TEST(test_unknown_examples),       TEST(test_columns_of_lists),
+      TEST(test_tables),          TEST(test_plot_with_zero),         TEST(test_what_seeds_draw),
+      TEST(test_own_programs),    TEST(test_own_programs_in_reports)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,9 +25,9 @@ static void test_cells(void **state) {
   OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 24);
   assert_int_equal(r.total, 24);
-  assert_near(cz_results_baseline(&r, 0, false), 20);
-  assert_near(cz_results_baseline(&r, 0, true), 20); /* the only one */
-  assert_string_equal(cz_results_baseline_kind(&r, 0, true), "copy");
+  assert_near(cz_results_baseline(&r, 0, SIZE_MAX, false), 20);
+  assert_near(cz_results_baseline(&r, 0, SIZE_MAX, true), 20); /* the only one */
+  assert_string_equal(cz_results_baseline_kind(&r, 0, SIZE_MAX, true), "copy");
   assert_near(r.plan.columns[0].paper_noise, 0.25);
 
   c = cell_of(&r, 0, 0);
@@ -54,8 +54,8 @@ static void test_cells(void **state) {
   c = cell_of(&r, 1, 0); /* the mean of two values that are equal here */
   assert_near(c.ours.mean, 2);
   assert_true(isnan(c.paper));
-  assert_true(isnan(cz_results_baseline(&r, 1, false))); /* a loss has none */
-  assert_null(cz_results_baseline_kind(&r, 1, true));
+  assert_true(isnan(cz_results_baseline(&r, 1, SIZE_MAX, false))); /* a loss has none */
+  assert_null(cz_results_baseline_kind(&r, 1, SIZE_MAX, true));
   assert_int_equal(c.verdict, CZ_VERDICT_NONE);
 
   c = cell_of(&r, 0, 3); /* 21, 22.5, 22: above 20 by 1.83, of which the deviation is
@@ -65,8 +65,8 @@ static void test_cells(void **state) {
   assert_true(c.ours.mean - c.ours.deviation > 20 && c.ours.mean - c.ours.half < 20);
   assert_int_equal(c.verdict, CZ_VERDICT_FAILS);
 
-  assert_near(cz_results_baseline(&r, 2, false), 11.5);
-  assert_string_equal(cz_results_baseline_kind(&r, 2, false), "copy");
+  assert_near(cz_results_baseline(&r, 2, SIZE_MAX, false), 11.5);
+  assert_string_equal(cz_results_baseline_kind(&r, 2, SIZE_MAX, false), "copy");
   c = cell_of(&r, 2, 3); /* 13, 14.25, 15.5 */
   assert_near(c.ours.mean, 14.25);
   assert_near(c.ours.deviation, 1.25);
@@ -185,7 +185,7 @@ static void test_nothing_done(void **state) {
   write_plan();
   OK(cz_results_open(&r, folder()));
   assert_int_equal(r.done, 0);
-  assert_true(isnan(cz_results_baseline(&r, 0, true)) && isnan(r.values[0]));
+  assert_true(isnan(cz_results_baseline(&r, 0, SIZE_MAX, true)) && isnan(r.values[0]));
   OK(cz_report_text(&out[0], &r, true));
   OK(cz_report_csv(&out[1], &r));
   OK(cz_report_json(&out[2], &r));

@@ -109,6 +109,39 @@ static void in_an_experiment(void **state) {
          "student.student_other.scores.accuracy");
 }
 
+/* The groups of the lines of a file of predictions, as they stand. */
+static void groups_of(char *out, size_t n, const char *name) {
+  char line[1 << 14];
+  FILE *f = fopen(under(name), "r");
+  assert_non_null(f);
+  *out = '\0';
+  while (fgets(line, sizeof line, f)) {
+    json_t *o = json_loads(line, 0, NULL), *group = json_object_get(o, "group");
+    const size_t used = strlen(out);
+    if (json_is_string(group))
+      snprintf(out + used, n - used, "%s ", json_string_value(group));
+    else
+      snprintf(out + used, n - used, "%d ", (int)json_integer_value(group));
+    json_decref(o);
+  }
+  fclose(f);
+}
+
+/* Texts of one group were not drawn apart: their predictions say so. Without the key each is its
+ * own. */
+static void groups(void **state) {
+  char found[256];
+  write_text("grouped.tsv", "from\ttext\tlabel\np\ta man\tsports\nq\tthe news\tbusiness\n"
+                            "p\ta news\tsports\n");
+  run_into(&(start){0}, "classify @/zero.yaml examples.test=@/grouped.tsv", "alone");
+  run_into(&(start){0},
+           "classify @/zero.yaml examples.test=@/grouped.tsv examples.group_column=from", "groups");
+  groups_of(found, sizeof found, "alone/predictions.ensemble.jsonl");
+  assert_string_equal(found, "0 1 2 ");
+  groups_of(found, sizeof found, "groups/predictions.ensemble.jsonl");
+  assert_string_equal(found, "p q p ");
+}
+
 static void refused(int code, const char *words, const char *text) {
   char command[700];
   snprintf(command, sizeof command, "%s --out @/out", words);
@@ -173,9 +206,9 @@ static void all_are_labelled(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(as_each_alone),
-                                     cmocka_unit_test(in_an_experiment),
-                                     cmocka_unit_test(bad_files), cmocka_unit_test(shares_no_text),
-                                     cmocka_unit_test(all_are_labelled)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(as_each_alone),    cmocka_unit_test(in_an_experiment),
+      cmocka_unit_test(bad_files),        cmocka_unit_test(shares_no_text),
+      cmocka_unit_test(all_are_labelled), cmocka_unit_test(groups)};
   return cmocka_run_group_tests(tests, make, drop_runs);
 }

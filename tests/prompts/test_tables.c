@@ -101,6 +101,41 @@ static void test_jsonl(void **state) {
   cz_table_close(&t);
 }
 
+/* The next record comes from GROUP. */
+static void expect_group(cz_table *t, const char *group) {
+  cz_table_record r;
+  bool more;
+  OK(cz_table_next(t, &r, &more));
+  assert_true(more);
+  assert_string_equal(r.group, group);
+}
+
+/* What a record comes from: needed in each where it is asked for, and not looked at elsewhere. */
+static void test_groups(void **state) {
+  static const char *const given[] = {"from", "text"};
+  cz_table_layout how = layout(text_only, 1, CZ_LABELS_NONE);
+  cz_table *t = open_as("a.tsv", "text\tfrom\na\tp\n", how);
+  expect(t, 0, "a", NULL);
+  expect_end(t);
+  how.group = "from";
+  t = open_as("a.tsv", "text\tfrom\na\tp\nb\t\nc\tp q\n", how);
+  expect_group(t, "p");
+  expect_bad(t, 1, "a.tsv:3: the group (column 'from') is empty");
+  expect_group(t, "p q");
+  expect_end(t);
+  t = open_as("a.jsonl", "{\"text\": \"a\", \"from\": 7}\n{\"text\": \"b\", \"form\": \"p\"}\n",
+              how);
+  expect_group(t, "7");
+  expect_bad(t, 1, "a.jsonl:2: \"from\" is missing; did you mean 'form'?");
+  cz_table_close(&t);
+  FAILS(cz_table_open(&t, write_text("a.csv", "text,form\na,p\n"), &how), CZ_EINVAL,
+        "a.csv:1: the header has no column 'from'; did you mean 'form'?");
+  how.header = given, how.n_header = 2;
+  t = open_as("a.csv", "p,a\n", how);
+  expect_group(t, "p");
+  cz_table_close(&t);
+}
+
 /* A column of labels that a test file lacks is remembered, one that training needs is demanded. */
 static void test_no_labels(void **state) {
   cz_table *t = open_as("a.csv", "text,knd\nb,x\n", layout(text_only, 1, CZ_LABELS_IF_THERE));
@@ -357,6 +392,7 @@ int main(void) {
       cmocka_unit_test(test_tsv),
       cmocka_unit_test(test_jsonl),
       cmocka_unit_test(test_no_labels),
+      cmocka_unit_test(test_groups),
       cmocka_unit_test(test_headers),
       cmocka_unit_test(test_bad_records),
       cmocka_unit_test(test_nul),

@@ -12,7 +12,8 @@
 enum { SIMPLE, STRONGEST, PROGRAMS }; /* as in cz_baselines.of_path */
 
 /* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and behind them the
- * simple baseline and the strongest one. */
+ * simple baseline and the strongest one: two of each cell in its order, or two for all cells where
+ * the programs are the same beside every row and under every seed. */
 typedef struct column {
   cz_results *r;
   size_t index, cells, all, paths; /* all: cells and programs */
@@ -79,10 +80,15 @@ static cz_status read_file(cz_predictions *out, const column *c, const char *run
   return CZ_OK;
 }
 
-/* Parts of the program that stands for PROGRAM under path J. */
-static const cz_parts *program_parts(const column *c, const cz_predictions *read, size_t j,
-                                     const char *metric, int program) {
-  const cz_baselines *b = &c->r->baselines[c->index];
+/* Where PROGRAM beside cell K stands. */
+static size_t program_cell(const column *c, size_t k, size_t program) {
+  return c->cells + (c->r->shared[c->index] ? 0 : k) * PROGRAMS + program;
+}
+
+/* Parts of the program that stands for PROGRAM under path J beside cell K. */
+static const cz_parts *program_parts(const column *c, const cz_predictions *read, size_t k,
+                                     size_t j, const char *metric, size_t program) {
+  const cz_baselines *b = cz_results_baselines(c->r, c->index, k / c->r->plan.n_seeds);
   const char *kind = b->of_path ? b->of_path[j][program] : NULL;
   return kind ? cz_predictions_find(read, metric, kind) : NULL;
 }
@@ -99,9 +105,9 @@ static cz_status read_cell(column *c, const char *run, size_t k) {
     cz_predictions *read = &c->read[k * c->paths + first];
     if (first == j) CZ_TRY(read_file(read, c, run, k, at));
     if (read->n) c->parts[k * c->paths + j] = cz_predictions_find(read, at->metric, NULL);
-    for (int i = 0; i < PROGRAMS; i++) {
-      const cz_parts **program = &c->parts[(c->cells + (size_t)i) * c->paths + j];
-      if (read->n && !*program) *program = program_parts(c, read, j, at->metric, i);
+    for (size_t i = 0; i < PROGRAMS; i++) {
+      const cz_parts **program = &c->parts[program_cell(c, k, i) * c->paths + j];
+      if (read->n && !*program) *program = program_parts(c, read, k, j, at->metric, i);
     }
     if (read->n && !c->cluster[j]) c->cluster[j] = read->cluster;
   }
@@ -128,31 +134,43 @@ static bool complete(const column *c, size_t cell) {
   return true;
 }
 
-/* The mean of ROW over the seeds that it has, less the same of OTHER (a row; the number of
- * rows and on: a program; SIZE_MAX: nothing). Without parts of a score that counts, there is
- * none. */
+/* The cell that seed S of ROW is compared with: OTHER's (a row; the number of rows and on: a
+ * program beside ROW); SIZE_MAX: nothing. HAS: whether it has a value there. */
+static size_t other_cell(bool *has, const column *c, size_t row, size_t other, size_t s) {
+  const cz_plan *p = &c->r->plan;
+  const cz_baselines *b = cz_results_baselines(c->r, c->index, row);
+  const size_t mine = row * p->n_seeds + s, theirs = other * p->n_seeds + s;
+  *has = true;
+  if (other == SIZE_MAX) return SIZE_MAX;
+  if (other < p->n_rows) {
+    *has = !isnan(c->r->values[c->index * c->cells + theirs]);
+    return theirs;
+  }
+  const size_t program = other - p->n_rows;
+  *has = b->n && !isnan(b->of_seed[program == STRONGEST ? b->strongest : 0][s]);
+  return program_cell(c, mine, program);
+}
+
+/* The mean of ROW over the seeds that it has, less the same of OTHER, as in other_cell. Without
+ * parts of a score that counts, there is none. */
 static void contrast_of(contrast *out, const column *c, size_t row, size_t other) {
   const cz_plan *p = &c->r->plan;
   const double *values = c->r->values + c->index * c->cells;
-  const bool program = other >= p->n_rows && other != SIZE_MAX;
-  const size_t its_cell = program ? c->cells + other - p->n_rows : 0;
   out->seeds = 0;
   for (size_t k = 0; k < c->all; k++) out->coefficient[k] = 0;
-  if (program && !complete(c, its_cell)) return;
   for (size_t s = 0; s < p->n_seeds; s++) {
-    size_t mine = row * p->n_seeds + s, theirs = other * p->n_seeds + s;
-    if (isnan(values[mine]) || (other < p->n_rows && isnan(values[theirs]))) continue;
-    if (!complete(c, mine) || (other < p->n_rows && !complete(c, theirs))) {
+    bool has;
+    const size_t mine = row * p->n_seeds + s, theirs = other_cell(&has, c, row, other, s);
+    if (isnan(values[mine]) || !has) continue;
+    if (!complete(c, mine) || (theirs != SIZE_MAX && !complete(c, theirs))) {
       out->seeds = 0;
       return;
     }
     out->coefficient[mine] = 1;
-    if (other < p->n_rows) out->coefficient[theirs] = -1;
+    if (theirs != SIZE_MAX) out->coefficient[theirs] -= 1; /* a shared program: once a seed */
     out->seeds++;
   }
-  for (size_t k = 0; k < c->cells; k++)
-    out->coefficient[k] /= (double)(out->seeds ? out->seeds : 1);
-  if (program) out->coefficient[its_cell] = -1;
+  for (size_t k = 0; k < c->all; k++) out->coefficient[k] /= (double)(out->seeds ? out->seeds : 1);
 }
 
 /* Example I's part of path J under the contrast; NaN where it does not count. */
@@ -410,7 +428,7 @@ static cz_status read_column(cz_results *r, const char *run, size_t index) {
   column c = {.r = r, .index = index, .cells = r->plan.n_rows * r->plan.n_seeds};
   cz_status st;
   c.paths = r->plan.columns[index].n_paths;
-  c.all = c.cells + PROGRAMS;
+  c.all = c.cells + (r->shared[index] ? 1 : c.cells) * PROGRAMS;
   CZ_GO(st, cz_alloc(&c.read, c.cells * c.paths, sizeof *c.read), done);
   CZ_GO(st, cz_alloc(&c.parts, c.all * c.paths, sizeof *c.parts), done);
   CZ_GO(st, cz_alloc(&c.cluster, c.paths, sizeof *c.cluster), done);

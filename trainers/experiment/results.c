@@ -384,7 +384,7 @@ static cz_status read_cell(cz_results *r, const char *run, size_t seed, size_t r
     r->values[(c * p->n_rows + row) * p->n_seeds + seed] =
         cz__results_mean(&o, &p->columns[c], "scores");
     st = read_undefined(&r->undefined[c * p->n_rows + row], &o, p, &p->columns[c]);
-    if (st == CZ_OK) st = cz__results_baselines(r, &o, c);
+    if (st == CZ_OK) st = cz__results_baselines(r, &o, c, seed);
   }
   if (st == CZ_OK) keep_few_shot(r, &o, seed, row);
   if (st == CZ_OK) add_point(&r->points[row], &o, p, row);
@@ -455,7 +455,8 @@ static cz_status allocate(cz_results *r) {
   CZ_TRY(cz_arena_alloc(p->arena, &r->few_shot, cz_plan_count(p), sizeof *r->few_shot));
   CZ_TRY(cz_arena_alloc(p->arena, &r->texts, p->n_rows, sizeof *r->texts));
   CZ_TRY(cz_arena_alloc(p->arena, &r->points, p->n_rows, sizeof *r->points));
-  CZ_TRY(cz_arena_alloc(p->arena, &r->baselines, p->n_columns, sizeof *r->baselines));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->baselines, p->n_columns * p->n_rows, sizeof *r->baselines));
+  CZ_TRY(cz_arena_alloc(p->arena, &r->shared, p->n_columns, sizeof *r->shared));
   return cz_arena_alloc(p->arena, &r->costs, p->n_rows, sizeof *r->costs);
 }
 
@@ -484,6 +485,7 @@ cz_status cz_results_open(cz_results *r, const char *run) {
     for (size_t row = 0; row < r->plan.n_rows; row++) CZ_TRY(read_cell(r, run, s, row));
   for (size_t row = 0; row < r->plan.n_rows; row++)
     if (!r->points[row].seeds) r->points[row] = (cz_row_point){NAN, NAN, NAN, 0};
+  CZ_TRY(cz__results_settle_baselines(r));
   CZ_TRY(cz_noise_read(r, run));
   return count_stages(r, run);
 }

@@ -36,18 +36,22 @@ typedef struct cz_example_noise {
                           line and what is wrong. Null without a reason; the plan owns it */
 } cz_example_noise;
 
-/* What simple programs get under a column. The first is the tasks' own baseline: "majority",
+/* What simple programs get under a column beside a row: those of the row's own stages, which
+ * learn from the same texts. The first is the tasks' own baseline: "majority",
  * "copy", "lead", or "simple" of tasks with different ones. Programs that all its tasks have
  * follow. Where no program gets the most in every task, "strongest" is the last: of each task
  * the one that does, averaged over the column. */
 enum { CZ_BASELINES = 6 };
 typedef struct cz_baselines {
   const char *kind[CZ_BASELINES]; /* null: not said */
-  double value[CZ_BASELINES];
+  double value[CZ_BASELINES];     /* mean over the row's seeds that have it */
+  double *of_seed[CZ_BASELINES];  /* [seeds]; NaN: not done */
   size_t n;
   size_t strongest;          /* the first that gets the most in every task, else "strongest" */
   const char *(*of_path)[2]; /* [paths] of the column: the task's own program, and what the
                                 strongest one stands for there; null: not said */
+  double *each;              /* as read: [seeds][paths][the tasks' own, then cz_task_simple], NaN
+                                where missing; null: the row has none of its own */
 } cz_baselines;
 
 /* A score that is not defined for some outputs. */
@@ -72,7 +76,8 @@ typedef struct cz_results {
   double *values;          /* [columns][rows][seeds], NaN where missing */
   cz_undefined *undefined; /* [columns][rows] */
   double *paper;           /* [columns][rows], NaN where the paper has none */
-  cz_baselines *baselines; /* [columns] */
+  cz_baselines *baselines; /* [columns][rows] */
+  bool *shared;            /* [columns] they are the same beside every row and under every seed */
   cz_example_noise *noise; /* [columns][rows] */
   cz_noise *pair_noise;    /* [columns][pairs] of the difference, example by example */
   cz_cost *costs;          /* [rows] mean over the finished seeds; shared stages count in full */
@@ -90,8 +95,10 @@ CZ_MUST cz_status cz_results_open(cz_results *r, const char *run);
 double cz_results_number(const json_t *root, const char *path);
 bool cz_results_scored(const cz_results *r, size_t column);
 bool cz_results_scores_texts(const cz_results *r);
-double cz_results_baseline(const cz_results *r, size_t column, bool strongest);
-const char *cz_results_baseline_kind(const cz_results *r, size_t column, bool strongest);
+const cz_baselines *cz_results_baselines(const cz_results *r, size_t column, size_t row);
+double cz_results_baseline(const cz_results *r, size_t column, size_t row, bool strongest);
+const char *cz_results_baseline_kind(const cz_results *r, size_t column, size_t row,
+                                     bool strongest);
 void cz_results_close(cz_results *r);
 
 #endif

@@ -20,6 +20,8 @@ double cz__results_value(const cz__stages *stages, const cz_column_path *path, c
 double cz__results_mean(const cz__stages *stages, const cz_column *column, const char *what);
 
 /* baselines.c: what simple programs get. */
-CZ_MUST cz_status cz__results_baselines(cz_results *r, const cz__stages *stages, size_t column);
+CZ_MUST cz_status cz__results_baselines(cz_results *r, const cz__stages *stages, size_t column,
+                                        size_t seed);
+CZ_MUST cz_status cz__results_settle_baselines(cz_results *r);
 
 #endif

@@ -23,6 +23,11 @@ static const cz_key_spec keys_of_examples[] = {
     CZ_KEY(cz_examples_keys, columns, TEXT, .fallback = "",
            .help = "names of all columns, comma-separated, of .csv and .tsv files whose first line "
                    "is a record already; empty: the first line names them"),
+    CZ_KEY(cz_examples_keys, group_column, TEXT, .fallback = "",
+           .help =
+               "column of the test files that says what a text comes from (author, package): "
+               "texts of one group were not drawn apart, and a report draws groups; empty: each "
+               "text was drawn by itself"),
     CZ_KEY(cz_examples_keys, backslashes, ENUM, .fallback = "keep", .choices = cz_backslashes_names,
            .help = "in texts of .csv and .tsv files: text; each a space, as PET reads AG's News; "
                    "\\n a space and so is any other, as it reads Yelp and Yahoo"),
@@ -111,9 +116,11 @@ typedef struct opening {
   cz_pool *tested; /* [parts] rows of the test files, those that are not judged too */
 } opening;
 
+/* GROUP: the column of the groups, or empty. */
 static cz_status read_file(cz_records **records, const opening *o, const char *path,
-                           cz_table_labels labels) {
+                           cz_table_labels labels, const char *group) {
   const cz_table_layout how = {.labels = labels,
+                               .group = *group ? group : NULL,
                                .header = (const char *const *)o->columns,
                                .n_header = o->n_columns,
                                .backslashes = (cz_backslashes)o->keys->backslashes};
@@ -202,7 +209,8 @@ static void say_unlabelled(const cz_examples *e, size_t part) {
 static cz_status read_test(opening *o, size_t part) {
   cz_examples *e = o->e;
   cz_pool *pool = &o->tested[part];
-  CZ_TRY(read_file(&e->tests[part], o, cz_examples_test_path(o->keys, part), CZ_LABELS_IF_THERE));
+  CZ_TRY(read_file(&e->tests[part], o, cz_examples_test_path(o->keys, part), CZ_LABELS_IF_THERE,
+                   o->keys->group_column));
   e->n_parts = part + 1;
   CZ_TRY(pool_of(pool, e->arena, e->tests[part], e->classes, e->file->n_fields));
   e->parts[part] = (cz_test_part){.name = cz_examples_test_name(o->keys, part), .n = pool->n};
@@ -346,13 +354,13 @@ static cz_status open_pools(opening *o) {
   cz_examples *e = o->e;
   cz_pool pool = {0}, rest;
   if (*o->keys->train) {
-    CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED));
+    CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED, ""));
     cz_records_warn_classes(e->pool, e->file);
     CZ_TRY(pool_of(&pool, e->arena, e->pool, e->classes, e->file->n_fields));
     CZ_TRY(draw_t(o, &pool));
   }
   if (*o->keys->unlabeled) {
-    CZ_TRY(read_file(&e->rest, o, o->keys->unlabeled, CZ_LABELS_IF_THERE));
+    CZ_TRY(read_file(&e->rest, o, o->keys->unlabeled, CZ_LABELS_IF_THERE, ""));
     CZ_TRY(pool_of(&rest, e->arena, e->rest, e->classes, e->file->n_fields));
     return draw_d(o, e->rest, &rest);
   }
@@ -396,7 +404,7 @@ cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_
   cz_status st = cz_arena_create(&e.arena, "columns");
   if (st == CZ_OK && *keys->columns)
     st = cz_words(&o.columns, &o.n_columns, e.arena, keys->columns);
-  if (st == CZ_OK) st = read_file(&records, &o, path, CZ_LABELS_IF_THERE);
+  if (st == CZ_OK) st = read_file(&records, &o, path, CZ_LABELS_IF_THERE, "");
   *n = st == CZ_OK ? records->n : 0;
   cz_records_destroy(&records);
   cz_arena_destroy(&e.arena);

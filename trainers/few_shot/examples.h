@@ -31,6 +31,7 @@ typedef struct cz_examples_keys {
   const char *pattern, *labels, *train, *unlabeled, *test; /* files; labels: a list, or empty */
   const cz_config_node *tests;                             /* {NAME: FILE}, or null */
   const char *columns;                                     /* a list, or empty */
+  const char *group_column;                                /* of the test files, or empty */
   const char *chosen_by;                                   /* folder of a stage, or empty */
   int64_t labelled, unlabelled, tested;                    /* texts; -1: all */
   int64_t chosen;                                          /* texts of T besides; 0: none */

@@ -45,7 +45,10 @@ cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_se
   CZ_GO(st, cz_grow(&s->records, &s->cap, texts->n, sizeof *s->records), fail);
   for (size_t i = 0; i < texts->n; i++) {
     cz_task_record *r = &s->records[i];
-    *r = (cz_task_record){.label = texts->labels[i], .group = (int64_t)i, .targets = ""};
+    *r = (cz_task_record){.label = texts->labels[i],
+                          .group = (int64_t)i,
+                          .origin = texts->records[i]->group,
+                          .targets = ""};
     CZ_GO(st, name_fields(r, s->arena, e->file, texts->records[i]), fail);
     CZ_GO(st, join(&r->inputs, s->arena, texts->records[i], e->file->n_fields), fail);
     r->source = r->inputs;

@@ -25,7 +25,11 @@ static cz_status class_of(int32_t *label, const cz_pattern_file *file, const cha
 /** ROW, of a table with FILE's columns, as a record that borrows its texts. CZ_EINVAL with its
  * place for a label that FILE does not declare. */
 cz_status cz_record_of(cz_record *record, const cz_pattern_file *file, const cz_table_record *row) {
-  *record = (cz_record){.fields = row->fields, .label = -1, .row = row->number, .line = row->line};
+  *record = (cz_record){.fields = row->fields,
+                        .label = -1,
+                        .group = row->group,
+                        .row = row->number,
+                        .line = row->line};
   return row->label ? class_of(&record->label, file, row->label, row->place) : CZ_OK;
 }
 
@@ -56,6 +60,10 @@ static cz_status add(cz_records *r, const cz_record *record) {
     fields[i] = text;
   }
   r->items[r->n] = *record;
+  if (record->group) {
+    CZ_TRY(cz_arena_strdup(r->arena, &text, record->group));
+    r->items[r->n].group = text;
+  }
   r->items[r->n++].fields = fields;
   if (record->label >= 0)
     r->of_label[record->label]++;

@@ -9,6 +9,7 @@
 typedef struct cz_record {
   const char *const *fields; /* [n_fields of the pattern file] */
   int32_t label;             /* class; -1: none */
+  const char *group;         /* what it comes from; null: not asked for */
   int64_t row;               /* from 0, in the file's order */
   int64_t line;              /* of the file, from 1; 0: not known */
 } cz_record;

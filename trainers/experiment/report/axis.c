@@ -33,6 +33,64 @@ bool cz_axis_paper_by_value(const cz_results *r, size_t column, size_t row) {
   return false;
 }
 
+/* Where program KIND stands among those beside ROW, which has a value of the axis; CZ_BASELINES: it
+ * does not. */
+static size_t program_at(const cz_results *r, size_t column, size_t row, const char *kind) {
+  const cz_baselines *b = cz_results_baselines(r, column, row);
+  for (size_t i = 0; i < b->n && r->plan.rows[row].point != SIZE_MAX; i++)
+    if (b->kind[i] && !strcmp(b->kind[i], kind)) return i;
+  return CZ_BASELINES;
+}
+
+/** The kind of the program that is line NUMBER of the table over the axis: programs whose texts are
+ * the rows' own stand there, so none where all rows have the same. Null: there is no such line. */
+const char *cz_axis_program_kind(const cz_results *r, size_t column, size_t number) {
+  const char *seen[CZ_BASELINES] = {NULL};
+  size_t n = 0;
+  for (size_t row = 0; row < r->plan.n_rows && !r->shared[column]; row++) {
+    const cz_baselines *b = cz_results_baselines(r, column, row);
+    for (size_t i = 0; i < b->n && r->plan.rows[row].point != SIZE_MAX; i++) {
+      size_t at = 0;
+      while (at < n && b->kind[i] && strcmp(seen[at], b->kind[i]) != 0) at++;
+      if (at == n && b->kind[i] && n < CZ_BASELINES) seen[n++] = b->kind[i];
+    }
+  }
+  return number < n ? seen[number] : NULL;
+}
+
+/* What program KIND gets under SEED beside the rows at POINT: lowest and highest; infinite where
+ * none has it. */
+static void program_ends(double ends[2], const cz_results *r, size_t column, const char *kind,
+                         size_t point, size_t seed) {
+  ends[0] = INFINITY, ends[1] = -INFINITY;
+  for (size_t row = 0; row < r->plan.n_rows; row++) {
+    const size_t i = program_at(r, column, row, kind);
+    if (i == CZ_BASELINES || r->plan.rows[row].point != point) continue;
+    const double x = cz_results_baselines(r, column, row)->of_seed[i][seed];
+    ends[0] = fmin(ends[0], x), ends[1] = fmax(ends[1], x); /* NaN stays out */
+  }
+}
+
+/** Appends what program KIND gets at POINT, mean ± deviation over the draws; mean of the lowest and
+ * mean of the highest where rows at this value have other texts under one seed. */
+cz_status cz_axis_program(cz_buf *out, const cz_results *r, size_t column, const char *kind,
+                          size_t point) {
+  double low = 0, high = 0, squares = 0, n = 0;
+  for (size_t s = 0; s < r->plan.n_seeds; s++) {
+    double ends[2];
+    program_ends(ends, r, column, kind, point, s);
+    if (!isfinite(ends[0])) continue;
+    const double d = ends[0] - low;
+    low += d / ++n;
+    squares += d * (ends[0] - low);
+    high += (ends[1] - high) / n;
+  }
+  if (n < 1) return cz_buf_addf(out, "-");
+  CZ_TRY(cz_buf_addf(out, "%s", cz_number_of(low, 2).text));
+  if (low < high) return cz_buf_addf(out, " .. %s", cz_number_of(high, 2).text);
+  return n < 2 ? CZ_OK : cz_buf_addf(out, " ± %s", cz_number_of(sqrt(squares / (n - 1)), 2).text);
+}
+
 /** Whether a figure of one curve a row shows ROW: with an axis of steps the longest training holds
  * the others. */
 bool cz_axis_shown(const cz_plan *p, size_t row) {
@@ -92,6 +150,23 @@ static cz_status row_lines(cz_grid *g, const cz_comparison *t, size_t column, si
   return by_value ? row_line(g, t, column, row, PAPER, "") : CZ_OK;
 }
 
+/* Programs that learned from the rows' own texts, a line each. */
+static cz_status program_lines(cz_grid *g, const cz_results *r, size_t column) {
+  const char *kind;
+  for (size_t i = 0; (kind = cz_axis_program_kind(r, column, i)); i++) {
+    CZ_TRY(cz_grid_add(g, "%s", kind));
+    for (size_t k = 0; k < r->plan.axis.n; k++) {
+      cz_buf text = {0};
+      cz_status st = cz_axis_program(&text, r, column, kind, k);
+      if (st == CZ_OK) st = cz_grid_add(g, "%s  ", text.data);
+      cz_buf_free(&text);
+      CZ_TRY(st);
+    }
+    CZ_TRY(cz_grid_add(g, "%s", ""));
+  }
+  return CZ_OK;
+}
+
 static cz_status order_line(cz_grid *g, const cz_comparison *t, size_t column) {
   const cz_plan *p = &t->results->plan;
   if (!p->columns[column].paper) return CZ_OK;
@@ -116,6 +191,7 @@ static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column
   CZ_GO(st, cz_grid_add(&g, "the paper's"), done);
   for (size_t row = 0; row < p->n_rows; row++)
     if (cz_axis_first(p, row)) CZ_GO(st, row_lines(&g, t, column, row), done);
+  CZ_GO(st, program_lines(&g, t->results, column), done);
   CZ_GO(st, order_line(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
   if (t->control_tests)

@@ -84,7 +84,7 @@ static cz_status paper_figure(cz_buf *out, const cz_comparison *t, size_t column
            p->axis.values[p->axis.n - 1]);
   snprintf(second, sizeof second, "the paper's %.100s",
            p->columns[column].paper ? p->columns[column].paper : "");
-  return cz_plot_dots(out, title, dots, n, cz_results_baseline(t->results, column, true),
+  return cz_plot_dots(out, title, dots, n, cz_results_baseline(t->results, column, SIZE_MAX, true),
                       "ours, with the 95 % interval of the mean", second);
 }
 
@@ -115,6 +115,23 @@ static cz_status value_cell(cz_buf *out, const cz_cell *c, bool paper) {
   return cz_buf_addf(out, "</td>");
 }
 
+/* Programs that learned from the rows' own texts, a line each. */
+static cz_status program_rows(cz_buf *out, const cz_results *r, size_t column) {
+  const char *kind;
+  for (size_t i = 0; (kind = cz_axis_program_kind(r, column, i)); i++) {
+    CZ_TRY(cz_buf_addf(out, "<tr><td>"));
+    CZ_TRY(cz_html_text(out, kind));
+    CZ_TRY(cz_buf_addf(out, "</td>"));
+    for (size_t k = 0; k < r->plan.axis.n; k++) {
+      CZ_TRY(cz_buf_addf(out, "<td>"));
+      CZ_TRY(cz_axis_program(out, r, column, kind, k));
+      CZ_TRY(cz_buf_addf(out, "</td>"));
+    }
+    CZ_TRY(cz_buf_addf(out, "<td></td></tr>\n"));
+  }
+  return CZ_OK;
+}
+
 static cz_status column_table(cz_buf *out, const cz_comparison *t, size_t column) {
   const cz_plan *p = &t->results->plan;
   CZ_TRY(head_cells(out, p, column));
@@ -135,6 +152,7 @@ static cz_status column_table(cz_buf *out, const cz_comparison *t, size_t column
     const double paper = t->results->paper[column * p->n_rows + row];
     CZ_TRY(cz_buf_addf(out, "<td>%s</td></tr>\n", by_value ? "" : cz_number_of(paper, 2).text));
   }
+  CZ_TRY(program_rows(out, t->results, column));
   return cz_buf_addf(out,
                      "</tbody></table></div>\n<p class=\"soft\">The second line of a cell "
                      "is the difference to the control with its paired 95 %% interval, + where "

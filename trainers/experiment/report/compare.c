@@ -1,5 +1,6 @@
 #include "experiment/report/compare.h"
 #include "experiment/report/contrasts.h"
+#include "experiment/report/table.h"
 #include "metrics/scores.h"
 #include "tasks/score.h"
 
@@ -25,11 +26,18 @@ static cz_verdict verdict_of(const cz_interval *lead) {
   return lead->mean - lead->half > 0 ? CZ_VERDICT_BEATS : CZ_VERDICT_FAILS;
 }
 
-/* How far the N values X, which are changed, lie above BASELINE. */
-static cz_verdict fill_lead(cz_interval *lead, double *x, size_t n, double baseline,
-                            const cz_noise *examples) {
-  if (n == 0 || isnan(baseline)) return CZ_VERDICT_NONE;
-  for (size_t s = 0; s < n; s++) x[s] -= baseline;
+/* How far ROW lies above one of the programs beside it, seed by seed: these learned from the texts
+ * of the same draw. X: room for the seeds. */
+static cz_verdict fill_lead(cz_interval *lead, const cz_results *r, size_t column, size_t row,
+                            bool strongest, const cz_noise *examples, double *x) {
+  const cz_baselines *b = cz_results_baselines(r, column, row);
+  const double *mine = values_of(r, column, row);
+  size_t n = 0;
+  if (!b->n) return CZ_VERDICT_NONE;
+  const double *theirs = b->of_seed[strongest ? b->strongest : 0];
+  for (size_t s = 0; s < r->plan.n_seeds; s++)
+    if (!isnan(mine[s]) && !isnan(theirs[s])) x[n++] = mine[s] - theirs[s];
+  if (!n) return CZ_VERDICT_NONE;
   *lead = cz_stats_interval(x, n);
   cz_stats_add_examples(lead, examples);
   return isnan(examples->error) ? CZ_VERDICT_UNKNOWN : verdict_of(lead); /* baselines have scores */
@@ -60,12 +68,11 @@ static cz_status fill_cell(cz_cell *cell, const cz_results *r, size_t column, si
   const double *mine = values_of(r, column, row);
   size_t n = 0;
   for (size_t s = 0; s < p->n_seeds; s++)
-    if (!isnan(mine[s])) y[n] = mine[s], x[n++] = mine[s];
+    if (!isnan(mine[s])) x[n++] = mine[s];
   cell->ours = cz_stats_interval(x, n);
   cz_stats_add_examples(&cell->ours, &noise->own);
-  cell->verdict = fill_lead(&cell->lead, x, n, cz_results_baseline(r, column, false), &noise->lead);
-  cell->best_verdict =
-      fill_lead(&cell->best_lead, y, n, cz_results_baseline(r, column, true), &noise->best_lead);
+  cell->verdict = fill_lead(&cell->lead, r, column, row, false, &noise->lead, x);
+  cell->best_verdict = fill_lead(&cell->best_lead, r, column, row, true, &noise->best_lead, x);
   if (row >= p->control) return CZ_OK;
   CZ_TRY(fill_difference(&cell->difference, r, column, row, cz_plan_baseline_of(p, row),
                          &noise->difference, x, y));
@@ -262,6 +269,7 @@ static const char *plainly(const char *kind) {
       {"keyword", "answering with the label word that stands in the input"},
       {"naive_bayes", "naive Bayes over the words of the input"},
       {"strongest", "the strongest simple program of each task"},
+      {"each", "the strongest simple program of each row"},
       {"copy", "copying the input"},
       {"lead", "copying the first words of the input"}};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
@@ -316,27 +324,26 @@ static cz_status find_leads(leads *l, const cz_comparison *c, size_t column, boo
 }
 
 /* Who does, and who does not, beat WHAT with its SCORE. */
-static cz_status say_leads(cz_buf *out, const leads *l, const char *what, double score) {
+static cz_status say_leads(cz_buf *out, const leads *l, const char *what, const char *score) {
   const char *known = l->unknown ? " with known test examples" : "",
              *clearly = l->interval ? " by more than the interval" : "";
   if (l->n_fails && !l->n_beats && !l->n_above)
-    CZ_TRY(
-        cz_buf_addf(out, "at this scale no row%s beats %s (%.2f)%s", known, what, score, clearly));
+    CZ_TRY(cz_buf_addf(out, "at this scale no row%s beats %s (%s)%s", known, what, score, clearly));
   else if (l->n_fails)
-    CZ_TRY(cz_buf_addf(out, "%s %s not beat %s (%.2f)%s", l->fails.data,
+    CZ_TRY(cz_buf_addf(out, "%s %s not beat %s (%s)%s", l->fails.data,
                        l->n_fails > 1 ? "do" : "does", what, score, clearly));
   else if (l->n_beats && (l->missing || l->n_above))
-    CZ_TRY(cz_buf_addf(out, "%s %s %s (%.2f) by more than the interval", l->beats.data,
+    CZ_TRY(cz_buf_addf(out, "%s %s %s (%s) by more than the interval", l->beats.data,
                        l->n_beats > 1 ? "beat" : "beats", what, score));
   else if (l->n_beats)
-    CZ_TRY(cz_buf_addf(out, "every row%s beats %s (%.2f) by more than the interval", known, what,
+    CZ_TRY(cz_buf_addf(out, "every row%s beats %s (%s) by more than the interval", known, what,
                        score));
   else if (l->missing)
-    CZ_TRY(cz_buf_addf(out, "%s %s above %s (%.2f), with one seed and so without an interval",
+    CZ_TRY(cz_buf_addf(out, "%s %s above %s (%s), with one seed and so without an interval",
                        l->above.data, l->n_above > 1 ? "are" : "is", what, score));
   else
     CZ_TRY(cz_buf_addf(out,
-                       "every row%s is above %s (%.2f), with one seed and so without an interval",
+                       "every row%s is above %s (%s), with one seed and so without an interval",
                        known, what, score));
   if (l->n_fails && l->n_beats)
     CZ_TRY(cz_buf_addf(out, "; %s %s", l->beats.data, l->n_beats > 1 ? "do" : "does"));
@@ -349,18 +356,65 @@ static cz_status say_leads(cz_buf *out, const leads *l, const char *what, double
   return cz_buf_addf(out, ".\n");
 }
 
+/** Whether two rows' programs are the same and get the same, mean over seeds. */
+bool cz_compare_same_programs(const cz_baselines *a, const cz_baselines *b) {
+  bool same = a->n == b->n;
+  for (size_t i = 0; i < a->n && same; i++)
+    same = a->value[i] == b->value[i] && !a->kind[i] == !b->kind[i] &&
+           (!a->kind[i] || !strcmp(a->kind[i], b->kind[i]));
+  return same;
+}
+
+/** Appends the programs of B with what they get, `majority 25.00, naive_bayes 40.00`. */
+cz_status cz_compare_programs(cz_buf *out, const cz_baselines *b) {
+  for (size_t i = 0; i < b->n; i++)
+    CZ_TRY(cz_buf_addf(out, "%s%s %s", i ? ", " : "", b->kind[i] ? b->kind[i] : "simple",
+                       cz_number_of(b->value[i], 2).text));
+  return CZ_OK;
+}
+
+/** What the program is that rows under COLUMN are compared with; "each" where these have different
+ * ones, null where it is not said. */
+const char *cz_compare_kind(const cz_results *r, size_t column, bool strongest) {
+  const char *kind = cz_results_baseline_kind(r, column, SIZE_MAX, strongest);
+  if (r->shared[column]) return kind;
+  for (size_t row = 0; row < r->plan.n_rows; row++) {
+    const char *own = cz_results_baseline_kind(r, column, row, strongest);
+    if (!cz_results_baselines(r, column, row)->n) continue;
+    if (!own || (kind && strcmp(kind, own) != 0)) return "each";
+    kind = own;
+  }
+  return kind;
+}
+
+/* What the programs of the rows get: one number, or the lowest and highest of each row's own. */
+static cz_status add_scores(cz_buf *out, const cz_results *r, size_t column, bool strongest) {
+  double low = INFINITY, high = -INFINITY;
+  if (r->shared[column])
+    return cz_buf_addf(out, "%.2f", cz_results_baseline(r, column, SIZE_MAX, strongest));
+  for (size_t row = 0; row < r->plan.n_rows; row++) {
+    low = fmin(low, cz_results_baseline(r, column, row, strongest)); /* NaN stays out */
+    high = fmax(high, cz_results_baseline(r, column, row, strongest));
+  }
+  CZ_TRY(cz_buf_addf(out, "%.2f", low));
+  if (low < high) CZ_TRY(cz_buf_addf(out, " to %.2f", high));
+  return cz_buf_addf(out, ", from the row's own texts");
+}
+
 /** One sentence: who does, and who does not, beat a column's strongest baseline, or its first one,
  * which knows least. Nothing when there is no such score. */
 cz_status cz_compare_baseline(cz_buf *out, const cz_comparison *c, size_t column, bool strongest) {
-  const double score = cz_results_baseline(c->results, column, strongest);
+  cz_buf score = {0};
   leads l;
   cz_status st;
   memset(&l, 0, sizeof l);
   CZ_GO(st, find_leads(&l, c, column, strongest), done);
-  if (isnan(score) || l.n_fails + l.n_above + l.n_beats == 0) goto done;
+  if (l.n_fails + l.n_above + l.n_beats == 0) goto done;
+  CZ_GO(st, add_scores(&score, c->results, column, strongest), done);
   CZ_GO(st, cz_buf_addf(out, "%s: ", c->results->plan.columns[column].name), done);
-  st = say_leads(out, &l, plainly(cz_results_baseline_kind(c->results, column, strongest)), score);
+  st = say_leads(out, &l, plainly(cz_compare_kind(c->results, column, strongest)), score.data);
 done:
+  cz_buf_free(&score);
   free_leads(&l);
   return st;
 }

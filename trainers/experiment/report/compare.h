@@ -70,6 +70,9 @@ bool cz_compare_knows_examples(const cz_comparison *c, size_t column);
 const char *cz_compare_covered(const cz_comparison *c, size_t column);
 CZ_MUST cz_status cz_compare_agreement(cz_agreement *a, const cz_comparison *c, size_t column,
                                        size_t point);
+bool cz_compare_same_programs(const cz_baselines *a, const cz_baselines *b);
+CZ_MUST cz_status cz_compare_programs(cz_buf *out, const cz_baselines *b);
+const char *cz_compare_kind(const cz_results *r, size_t column, bool strongest);
 CZ_MUST cz_status cz_compare_baseline(cz_buf *out, const cz_comparison *c, size_t column,
                                       bool strongest);
 CZ_MUST cz_status cz_compare_rows(cz_buf *out, const cz_comparison *c, size_t column);

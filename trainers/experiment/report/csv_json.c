@@ -41,10 +41,10 @@ static cz_status add_interval(cz_buf *out, const cz_interval *x, bool deviation)
 }
 
 /* Kind, score, our lead with half its interval, verdict. */
-static cz_status add_baseline(cz_buf *out, const cz_results *r, size_t column, bool strongest,
-                              const cz_interval *lead, cz_verdict verdict) {
-  CZ_TRY(add_quoted(out, cz_results_baseline_kind(r, column, strongest)));
-  CZ_TRY(add_real(out, cz_results_baseline(r, column, strongest)));
+static cz_status add_baseline(cz_buf *out, const cz_results *r, size_t column, size_t row,
+                              bool strongest, const cz_interval *lead, cz_verdict verdict) {
+  CZ_TRY(add_quoted(out, cz_results_baseline_kind(r, column, row, strongest)));
+  CZ_TRY(add_real(out, cz_results_baseline(r, column, row, strongest)));
   CZ_TRY(add_real(out, lead->n ? lead->mean : NAN));
   CZ_TRY(add_real(out, lead->n ? lead->half : NAN));
   return cz_buf_addf(out, ",%s", beats_text(verdict));
@@ -96,9 +96,9 @@ static cz_status csv_line(cz_buf *out, const cz_comparison *t, size_t column, si
   CZ_TRY(add_interval(out, &c->difference, false));
   CZ_TRY(add_real(out, c->p));
   CZ_TRY(cz_buf_addf(out, ",%s,", isnan(c->p) ? "" : c->differs ? "yes" : "no"));
-  CZ_TRY(add_baseline(out, r, column, false, &c->lead, c->verdict));
+  CZ_TRY(add_baseline(out, r, column, row, false, &c->lead, c->verdict));
   CZ_TRY(cz_buf_addf(out, ","));
-  CZ_TRY(add_baseline(out, r, column, true, &c->best_lead, c->best_verdict));
+  CZ_TRY(add_baseline(out, r, column, row, true, &c->best_lead, c->best_verdict));
   CZ_TRY(add_real(out, c->paper));
   CZ_TRY(cz_buf_addf(out, ","));
   if (u->seeds) CZ_TRY(add_quoted(out, cz_compare_why(u)));
@@ -207,6 +207,19 @@ static void add_beside_json(json_t *cell, const cz_comparison *t, const cz_cell 
   }
 }
 
+static json_t *baselines_json(const cz_baselines *b) {
+  json_t *all = json_object();
+  for (size_t i = 0; i < b->n; i++)
+    json_object_set_new(all, b->kind[i] ? b->kind[i] : "simple", cz_json_real(b->value[i]));
+  return all;
+}
+
+/* The programs beside ROW with their scores, where other rows have others. */
+static void add_programs_json(json_t *cell, const cz_results *r, size_t column, size_t row) {
+  if (r->shared[column]) return;
+  json_object_set_new(cell, "baselines", baselines_json(cz_results_baselines(r, column, row)));
+}
+
 static json_t *cell_json(const cz_comparison *t, size_t column, size_t row) {
   const cz_results *r = t->results;
   const cz_cell *c = cz_compare_at(t, column, row);
@@ -215,10 +228,11 @@ static json_t *cell_json(const cz_comparison *t, size_t column, size_t row) {
       "difference", interval_json(&c->difference), "lead", interval_json(&c->lead), "p_holm",
       cz_json_real(c->p), "differs", isnan(c->p) ? json_null() : json_boolean(c->differs),
       "beats_baseline", beats_json(c->verdict), "strongest_kind",
-      text_or_null(cz_results_baseline_kind(r, column, true)), "strongest_lead",
+      text_or_null(cz_results_baseline_kind(r, column, row, true)), "strongest_lead",
       interval_json(&c->best_lead), "beats_strongest", beats_json(c->best_verdict), "undefined",
       undefined_json(&r->undefined[column * r->plan.n_rows + row]), "paper",
       cz_json_real(c->paper));
+  add_programs_json(cell, r, column, row);
   add_beside_json(cell, t, c);
   return cell;
 }
@@ -239,13 +253,6 @@ static cz_status add_cell(json_t *cells, const cz_comparison *t, size_t column, 
                                             : CZ_OK;
 }
 
-static json_t *baselines_json(const cz_baselines *b) {
-  json_t *all = json_object();
-  for (size_t i = 0; i < b->n; i++)
-    json_object_set_new(all, b->kind[i] ? b->kind[i] : "simple", cz_json_real(b->value[i]));
-  return all;
-}
-
 static cz_status columns_json(json_t *list, const cz_comparison *t) {
   const cz_results *r = t->results;
   for (size_t i = 0; i < r->plan.n_columns; i++) {
@@ -259,11 +266,11 @@ static cz_status columns_json(json_t *list, const cz_comparison *t) {
         json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "name", c->name,
                   "unit", text_or_null(c->unit), "note", text_or_null(c->note), "paper",
                   text_or_null(c->paper), "paper_noise", cz_json_real(c->paper_noise), "baseline",
-                  cz_json_real(cz_results_baseline(r, i, false)), "baseline_kind",
-                  text_or_null(cz_results_baseline_kind(r, i, false)), "strongest",
-                  cz_json_real(cz_results_baseline(r, i, true)), "strongest_kind",
-                  text_or_null(cz_results_baseline_kind(r, i, true)), "baselines",
-                  baselines_json(&r->baselines[i]), "interval_covers_examples",
+                  cz_json_real(cz_results_baseline(r, i, SIZE_MAX, false)), "baseline_kind",
+                  text_or_null(cz_results_baseline_kind(r, i, SIZE_MAX, false)), "strongest",
+                  cz_json_real(cz_results_baseline(r, i, SIZE_MAX, true)), "strongest_kind",
+                  text_or_null(cz_results_baseline_kind(r, i, SIZE_MAX, true)), "baselines",
+                  baselines_json(cz_results_baselines(r, i, SIZE_MAX)), "interval_covers_examples",
                   cz_compare_knows_examples(t, i), "rank_agreement", rank);
     if (json_array_append_new(list, column)) return CZ_FAIL(CZ_ENOMEM, "no memory for the report");
   }

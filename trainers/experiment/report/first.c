@@ -341,8 +341,12 @@ static cz_status precision_sentence(cz_buf *out, const cz_results *r) {
 
 /* Whether a column has a baseline that knows less than its strongest. */
 static bool has_weaker(const cz_comparison *c, size_t column) {
-  const cz_baselines *b = &c->results->baselines[column];
-  return b->n > 1 && b->strongest != 0;
+  bool weaker = false;
+  for (size_t row = 0; row < c->results->plan.n_rows; row++) {
+    const cz_baselines *b = cz_results_baselines(c->results, column, row);
+    weaker |= b->n > 1 && b->strongest != 0;
+  }
+  return weaker;
 }
 
 /** Appends what is said first, a sentence a line: that stages are missing; in which precision they

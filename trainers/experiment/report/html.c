@@ -110,7 +110,20 @@ static cz_status noise_line(cz_buf *out, const cz_interval *x, const char *befor
                      cz_number_of(x->examples.error, 2).text, after);
 }
 
-static cz_status table_cell(cz_buf *out, const cz_cell *c, const cz_undefined *u) {
+/* The programs that learned from a row's own texts, where other rows have others. */
+static cz_status own_programs(cz_buf *out, const cz_results *r, size_t column, size_t row) {
+  const cz_baselines *b = cz_results_baselines(r, column, row);
+  cz_buf text = {0};
+  if (r->shared[column] || !b->n) return CZ_OK;
+  cz_status st = cz_compare_programs(&text, b);
+  if (st == CZ_OK) st = add_escaped(out, "<small>baselines: ", text.data, "</small>");
+  cz_buf_free(&text);
+  return st;
+}
+
+static cz_status table_cell(cz_buf *out, const cz_comparison *t, size_t column, size_t row) {
+  const cz_cell *c = cz_compare_at(t, column, row);
+  const cz_undefined *u = &t->results->undefined[column * t->results->plan.n_rows + row];
   const cz_interval *x = &c->ours;
   char difference[64];
   CZ_TRY(cz_buf_addf(out, "<td>"));
@@ -139,6 +152,7 @@ static cz_status table_cell(cz_buf *out, const cz_cell *c, const cz_undefined *u
                        x->n > 1 ? " by more than the interval" : ""));
   if (c->best_verdict == CZ_VERDICT_UNKNOWN)
     CZ_TRY(cz_buf_addf(out, "<small>no verdict: test examples unknown</small>"));
+  CZ_TRY(own_programs(out, t->results, column, row));
   if (!isnan(c->paper))
     CZ_TRY(cz_buf_addf(out, "<small>paper %s</small>", cz_number_of(c->paper, 2).text));
   return cz_buf_addf(out, "</td>");
@@ -148,8 +162,8 @@ static cz_status baseline_cells(cz_buf *out, const cz_comparison *t) {
   const cz_results *r = t->results;
   CZ_TRY(cz_buf_addf(out, "<tr><td>simple baseline</td>"));
   for (size_t c = 0; c < r->plan.n_columns; c++) {
-    const cz_baselines *b = &r->baselines[c];
-    CZ_TRY(cz_buf_addf(out, "<td>%s", b->n ? "" : "none"));
+    const cz_baselines *b = cz_results_baselines(r, c, SIZE_MAX);
+    CZ_TRY(cz_buf_addf(out, "<td>%s", !r->shared[c] ? "each row's own" : b->n ? "" : "none"));
     for (size_t i = 0; i < b->n; i++) {
       CZ_TRY(cz_buf_addf(out, "%s<small>", cz_number_of(b->value[i], 2).text));
       CZ_TRY(add_escaped(out, "", b->kind[i] ? b->kind[i] : "simple", "</small>"));
@@ -199,9 +213,7 @@ static cz_status table(cz_buf *out, const cz_comparison *t) {
       CZ_TRY(cz_buf_addf(out, "<small>± over %s</small>",
                          cz_contrasts_over(cz_plan_row_draws(p, row))));
     CZ_TRY(cz_buf_addf(out, "</td>"));
-    for (size_t c = 0; c < p->n_columns; c++)
-      CZ_TRY(
-          table_cell(out, cz_compare_at(t, c, row), &t->results->undefined[c * p->n_rows + row]));
+    for (size_t c = 0; c < p->n_columns; c++) CZ_TRY(table_cell(out, t, c, row));
     CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }
   CZ_TRY(baseline_cells(out, t));
@@ -225,7 +237,8 @@ static cz_status column_plot(cz_buf *out, const cz_comparison *t, size_t column,
   }
   snprintf(title, sizeof title, "%s%s%s", c->name, c->note ? ": " : "", c->note ? c->note : "");
   snprintf(second, sizeof second, "the paper's %s", c->paper ? c->paper : "");
-  return cz_plot_dots(out, title, dots, r->plan.n_rows, cz_results_baseline(r, column, true),
+  return cz_plot_dots(out, title, dots, r->plan.n_rows,
+                      cz_results_baseline(r, column, SIZE_MAX, true),
                       "ours, with the 95 % interval of the mean", second);
 }
 

@@ -8,6 +8,7 @@
 #include "experiment/report/table.h"
 
 #include <math.h>
+#include <string.h>
 
 static cz_status add_number(cz_grid *g, double value, int digits) {
   return cz_grid_add(g, "%s", cz_number_of(value, digits).text);
@@ -29,8 +30,9 @@ static cz_status add_errors(cz_grid *g, const cz_interval *x) {
 
 /* The strongest baseline and what it is. */
 static cz_status add_strongest(cz_grid *g, const cz_results *r, size_t column) {
-  const char *kind = cz_results_baseline_kind(r, column, true);
-  double score = cz_results_baseline(r, column, true);
+  const char *kind = cz_results_baseline_kind(r, column, SIZE_MAX, true);
+  double score = cz_results_baseline(r, column, SIZE_MAX, true);
+  if (!r->shared[column]) return cz_grid_add(g, "each row's own");
   if (isnan(score)) return cz_grid_add(g, "-");
   return cz_grid_add(g, "%s %s", kind ? kind : "simple", cz_number_of(score, 2).text);
 }
@@ -91,7 +93,7 @@ static cz_status add_control(cz_grid *g, const cz_cell *c) {
 static bool has_control(const cz_plan *p) { return p->control < p->n_rows; }
 
 static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
-  const char *kind = cz_results_baseline_kind(r, column, true);
+  const char *kind = cz_compare_kind(r, column, true);
   CZ_TRY(cz_grid_add(g, "row"));
   CZ_TRY(cz_grid_add(g, "seeds"));
   CZ_TRY(cz_grid_add(g, "mean ± deviation"));
@@ -101,7 +103,7 @@ static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
   CZ_TRY(cz_grid_add(g, "error: seeds, examples"));
   if (has_control(&r->plan))
     CZ_TRY(cz_grid_add(g, "minus %s, 95 %%, beats it", r->plan.rows[r->plan.control].listed));
-  CZ_TRY(cz_grid_add(g, "beats %s", kind ? kind : "simple"));
+  CZ_TRY(cz_grid_add(g, "beats %s", !kind ? "simple" : strcmp(kind, "each") ? kind : "its own"));
   return cz_grid_add(g, "the paper's");
 }
 
@@ -143,10 +145,31 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
   return CZ_OK;
 }
 
-static cz_status print_baselines(cz_buf *out, const cz_baselines *b) {
-  for (size_t i = 0; i < b->n; i++)
-    CZ_TRY(cz_buf_addf(out, "%s%s %s", i ? ", " : "; simple baseline: ",
-                       b->kind[i] ? b->kind[i] : "simple", cz_number_of(b->value[i], 2).text));
+static cz_status print_baselines(cz_buf *out, const cz_results *r, size_t column) {
+  const cz_baselines *b = cz_results_baselines(r, column, SIZE_MAX);
+  if (!r->shared[column]) return cz_buf_addf(out, "; simple baseline: each row's own, below");
+  if (b->n) CZ_TRY(cz_buf_addf(out, "; simple baseline: "));
+  return cz_compare_programs(out, b);
+}
+
+/* Below a column's table: what the programs get that learned from a row's own texts; rows with the
+ * same are named together. */
+static cz_status print_own_baselines(cz_buf *out, const cz_results *r, size_t column) {
+  const cz_plan *p = &r->plan;
+  for (size_t row = 0; row < p->n_rows && !r->shared[column]; row++) {
+    const cz_baselines *b = cz_results_baselines(r, column, row);
+    size_t before = 0;
+    while (before < row && !cz_compare_same_programs(cz_results_baselines(r, column, before), b))
+      before++;
+    if (!b->n || before < row) continue;
+    CZ_TRY(cz_buf_addf(out, "  simple baseline of %s", p->rows[row].name));
+    for (size_t k = row + 1; k < p->n_rows; k++)
+      if (cz_compare_same_programs(cz_results_baselines(r, column, k), b))
+        CZ_TRY(cz_buf_addf(out, ", %s", p->rows[k].name));
+    CZ_TRY(cz_buf_addf(out, ": "));
+    CZ_TRY(cz_compare_programs(out, b));
+    CZ_TRY(cz_buf_addf(out, "\n"));
+  }
   return CZ_OK;
 }
 
@@ -172,13 +195,14 @@ static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column
                     c->paper ? "; the paper's " : " (no column of the paper)",
                     c->paper ? c->paper : ""),
         done);
-  CZ_GO(st, print_baselines(out, &r->baselines[column]), done);
+  CZ_GO(st, print_baselines(out, r, column), done);
   if (!isnan(c->paper_noise))
     CZ_GO(st, cz_buf_addf(out, "; the paper's deviation over its own seeds %.3f", c->paper_noise),
           done);
   CZ_GO(st, cz_buf_addf(out, "; intervals cover %s\n", cz_compare_covered(t, column)), done);
   CZ_GO(st, column_rows(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
+  CZ_GO(st, print_own_baselines(out, r, column), done);
   st = print_undefined(out, t->results, column);
 done:
   cz_grid_free(&g);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LABEL_BYTES = 1 << 10 };
+enum { LABEL_BYTES = 1 << 10, GROUP_BYTES = 1 << 10 };
 
 const char *const cz_backslashes_names[] = {"keep", "spaces", "line_ends", NULL};
 
@@ -23,11 +23,11 @@ struct cz_table {
   int64_t line; /* where the record last read began */
   cz_field_place place;
   cz_csv_rows rows;
-  size_t *columns, label, width; /* of CSV and TSV, from 0 */
-  bool labelled;                 /* there is a column of labels, and the caller wants it */
+  size_t *columns, label, group, width; /* of CSV and TSV, from 0 */
+  bool labelled;                        /* there is a column of labels, and the caller wants it */
   json_t *object;
   const char **fields; /* of the record last read */
-  char label_text[LABEL_BYTES];
+  char label_text[LABEL_BYTES], group_text[GROUP_BYTES];
   int64_t number;
   char *unlabelled;
 };
@@ -106,6 +106,7 @@ static cz_status take_header(cz_table *t) {
   t->width = t->layout.n_header;
   for (size_t i = 0; i < t->layout.n_columns; i++)
     CZ_TRY(find_given(&t->columns[i], t, t->layout.columns[i]));
+  if (t->layout.group) CZ_TRY(find_given(&t->group, t, t->layout.group));
   if (t->layout.labels == CZ_LABELS_NONE) return CZ_OK;
   const cz_table_layout *l = &t->layout;
   for (size_t i = 0; i < l->n_header; i++) t->labelled |= !strcmp(l->header[i], l->label);
@@ -127,6 +128,7 @@ static cz_status read_header(cz_table *t) {
   t->width = header.n;
   for (size_t i = 0; i < t->layout.n_columns; i++)
     CZ_TRY(find_column(t, &t->columns[i], &header, t->layout.columns[i]));
+  if (t->layout.group) CZ_TRY(find_column(t, &t->group, &header, t->layout.group));
   if (t->layout.labels == CZ_LABELS_NONE) return CZ_OK;
   cz_status st = find_column(t, &t->label, &header, t->layout.label);
   t->labelled = st == CZ_OK;
@@ -200,6 +202,12 @@ static cz_status take_label(cz_table *t, cz_table_record *record, const char *te
                                    t->layout.label));
 }
 
+static cz_status take_group(const cz_table *t, cz_table_record *record, const char *text) {
+  record->group = text;
+  if (*text) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "%s: the group (column '%s') is empty", t->place.text, t->layout.group);
+}
+
 /* Whether the record is the line that names the columns, in a file that was said to have none. */
 static cz_status refuse_header(const cz_table *t, const cz_fields *f) {
   bool same = !t->labelled || !strcasecmp(f->text[t->label], t->layout.label);
@@ -237,6 +245,7 @@ static cz_status next_row(cz_table *t, cz_table_record *record, bool *more) {
     change_backslashes(f.text[t->columns[i]], t->layout.backslashes);
     t->fields[i] = f.text[t->columns[i]];
   }
+  if (t->layout.group) CZ_TRY(take_group(t, record, f.text[t->group]));
   return t->labelled ? take_label(t, record, f.text[t->label]) : CZ_OK;
 }
 
@@ -260,6 +269,14 @@ static cz_status member_label(cz_table *t, cz_table_record *record) {
   return may_lack_label(t, refuse_member(t, t->layout.label));
 }
 
+static cz_status member_group(cz_table *t, cz_table_record *record) {
+  const json_t *item = json_object_get(t->object, t->layout.group);
+  if (!item) return refuse_member(t, t->layout.group);
+  CZ_TRY(cz_json_label_text(t->group_text, sizeof t->group_text, item, t->layout.group,
+                            t->place.text));
+  return take_group(t, record, t->group_text);
+}
+
 static cz_status next_object(cz_table *t, cz_table_record *record, bool *more) {
   char *line;
   json_decref(t->object);
@@ -272,6 +289,7 @@ static cz_status next_object(cz_table *t, cz_table_record *record, bool *more) {
     if (!json_object_get(t->object, key)) return refuse_member(t, key);
     CZ_TRY(cz_json_text(&t->fields[i], t->object, key, t->place.text));
   }
+  if (t->layout.group) CZ_TRY(member_group(t, record));
   return t->labelled ? member_label(t, record) : CZ_OK;
 }
 
@@ -284,8 +302,8 @@ static cz_status refuse_empty(const cz_table *t) {
 
 /** The next record; *MORE is false after the last. CZ_EINVAL with file, line and, where it is one
  * byte's fault, column: a record that is not as the header or JSON has it, that lacks a label that
- * is needed, or whose fields are all blank. RECORD has its number then too, and the next call
- * goes on behind it; after any other code it does not. */
+ * is needed or its group, or whose fields are all blank. RECORD has its number then too, and the
+ * next call goes on behind it; after any other code it does not. */
 cz_status cz_table_next(cz_table *t, cz_table_record *record, bool *more) {
   *record = (cz_table_record){.number = t->number + 1, .fields = t->fields, .place = t->place.text};
   cz_status st = t->kind == JSONL ? next_object(t, record, more) : next_row(t, record, more);

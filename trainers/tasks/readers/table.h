@@ -42,6 +42,7 @@ typedef struct cz_table_layout {
   size_t n_columns;
   const char *label; /* its column */
   cz_table_labels labels;
+  const char *group; /* the column that says what a record comes from; null: not looked for */
   const char *const *header; /* [n_header] names of all columns of CSV and TSV without a line that
                                 names them; null: their first line does */
   size_t n_header;
@@ -52,6 +53,7 @@ typedef struct cz_table_layout {
 typedef struct cz_table_record {
   const char *const *fields; /* [n_columns], in the layout's order; some, but not all, may be "" */
   const char *label;         /* null: none */
+  const char *group;         /* what it comes from, not empty; null: the layout asks for none */
   int64_t number;            /* from 0, in the file's order; bad ones count */
   int64_t line;              /* from 1, where it begins */
   const char *place;         /* FILE:LINE */
