@@ -38,7 +38,7 @@ static void open_examples(cz_tokenizer **tokenizer, cz_examples **examples, cons
                                  .draw = CZ_DRAW_BALANCED,
                                  .unlabelled_draw = CZ_UNLABELLED_RANDOM};
   OK(cz_tokenizer_open(tokenizer, under("bert")));
-  OK(cz_examples_open(examples, &keys, *tokenizer, 3));
+  OK(cz_examples_open_for(examples, &keys, *tokenizer, 3, CZ_READS_PROMPTS));
 }
 
 static void read_members(cz_member_scores *members, const cz_examples *e, const char *run) {

@@ -97,7 +97,7 @@ static int open_all(void **state) {
              "/test.tsv, labelled: -1, unlabelled: -1, max_length: 22}\n"
              "classify: {strategy: sentence_encoder}\n");
   OK(cz_tokenizer_open(&tokenizer, MODEL));
-  OK(cz_examples_open(&examples, &keys, tokenizer, 3));
+  OK(cz_examples_open_for(&examples, &keys, tokenizer, 3, CZ_READS_PROMPTS));
   return 0;
 }
 
