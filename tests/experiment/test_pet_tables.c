@@ -303,6 +303,7 @@ static void test_quickstart(void **state) {
                                             "PET_calibrated@10",
                                             "PET_calibrated@50",
                                             "PET_minilm@50",
+                                            "ten_random",
                                             "ten_chosen",
                                             "twenty_random",
                                             NULL},

@@ -151,6 +151,7 @@ static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/answers.yaml",
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = "",
                                  .unlabeled = "",
                                  .test = PET "/test.tsv",

@@ -30,6 +30,7 @@ static cz_examples_keys keys_of(bool records) {
   return (cz_examples_keys){.pattern = records ? PET "/choices.yaml" : PET "/trained.yaml",
                             .labels = "",
                             .columns = "",
+                            .group_column = "",
                             .train = records ? PET "/choices.train.tsv" : PET "/train.tsv",
                             .unlabeled = records ? PET "/choices.pool.tsv" : "",
                             .test = records ? PET "/choices.test.tsv" : PET "/test.tsv",

@@ -28,6 +28,7 @@ static void open_examples(cz_tokenizer **tokenizer, cz_examples **examples, cons
   const cz_examples_keys keys = {.pattern = pattern,
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = train,
                                  .unlabeled = unlabeled,
                                  .test = test,

@@ -62,6 +62,7 @@ static cz_examples_keys keys_of(int64_t labelled, const char *unlabeled) {
   return (cz_examples_keys){.pattern = paths[0],
                             .labels = "",
                             .columns = "",
+                            .group_column = "",
                             .train = paths[1],
                             .unlabeled = paths[2],
                             .test = paths[3],

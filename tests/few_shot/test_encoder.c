@@ -78,6 +78,7 @@ static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = FIXTURE "/encoder.yaml",
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = FIXTURE "/t.tsv",
                                  .unlabeled = FIXTURE "/d.tsv",
                                  .test = FIXTURE "/test.tsv",

@@ -25,6 +25,7 @@ static cz_examples_keys keys_of(void) {
   return (cz_examples_keys){.pattern = paths[0],
                             .labels = "",
                             .columns = "",
+                            .group_column = "",
                             .train = paths[1],
                             .unlabeled = paths[2],
                             .test = paths[3],

@@ -94,6 +94,7 @@ static void same_member(const char *family, const json_t *want, const char *fold
   const cz_examples_keys keys = {.pattern = PUBLISHED "/p.yaml",
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = PUBLISHED "/train.tsv",
                                  .unlabeled = PUBLISHED "/pool.tsv",
                                  .test = PUBLISHED "/test.tsv",

@@ -33,6 +33,7 @@ static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = paths[0],
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = paths[1],
                                  .unlabeled = paths[2],
                                  .test = paths[3],

@@ -35,6 +35,7 @@ static void open_examples(setup *s, const char *model, int64_t max_length) {
   const cz_examples_keys keys = {.pattern = pattern,
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = FIXTURE "/t.tsv",
                                  .unlabeled = "",
                                  .test = FIXTURE "/test.tsv",

@@ -36,6 +36,7 @@ static void open_setup(setup *s, const char *family, const char *input, const ch
   const cz_examples_keys keys = {.pattern = pattern,
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = "",
                                  .unlabeled = "",
                                  .test = TRANSFORMS "/records.tsv",

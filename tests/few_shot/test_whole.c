@@ -244,6 +244,7 @@ static int run_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/p.yaml",
                                  .labels = "",
                                  .columns = "",
+                                 .group_column = "",
                                  .train = PET "/train.tsv",
                                  .unlabeled = "",
                                  .test = PET "/test.tsv",
