@@ -35,7 +35,7 @@ import tokenizers
 import torch
 import transformers
 from make_prompt_fixtures import MASK, Kind, apply
-from pet_loop import batches, key_of, normals, train
+from pet_loop import batches, draw_classifier, key_of, train
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
 # What tests/few_shot/test_whole.c asks of the program.
@@ -179,13 +179,7 @@ class Run:
         model = transformers.BertForSequenceClassification.from_pretrained(
             self.folder, num_labels=len(LABELS)
         ).double().eval()
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                if name.startswith(("bert.pooler.", "classifier.")):
-                    drawn = list(normals(name, seed, p.numel()))
-                    p.copy_(torch.tensor(drawn, dtype=p.dtype).view_as(p) * 0.3)
-                    if name.endswith("bias"):
-                        p.zero_()
+        draw_classifier(model, seed)
         return model
 
     def forward(self, model, x):

@@ -34,7 +34,7 @@ import tokenizers
 import torch
 import transformers
 from make_prompt_fixtures import MASK, Kind, apply
-from pet_loop import batches, key_of, normals, train
+from pet_loop import batches, draw_classifier, key_of, train
 
 # What tests/few_shot/test_fidelity.c asks of the program.
 SEED, UPDATES, ALPHA, RATE, MAX_LENGTH = 5, 6, 0.4, 4e-3, 24
@@ -198,13 +198,7 @@ def student(run, teacher):
     seed = key_of(SEED, 0, -1, 0)
     model = transformers.BertForSequenceClassification.from_pretrained(
         run.folder, num_labels=len(LABELS)).double().eval()
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if name.startswith(("bert.pooler.", "classifier.")):
-                drawn = list(normals(name, seed, p.numel()))
-                p.copy_(torch.tensor(drawn, dtype=p.dtype).view_as(p) * 0.3)
-                if name.endswith("bias"):
-                    p.zero_()
+    draw_classifier(model, seed)
     texts = list(run.inputs("pool", prompt=False))
     drawn = micro_batches(len(texts), STUDENT_BATCH // SHARDS, SHARDS, seed)
 

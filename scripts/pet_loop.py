@@ -51,6 +51,17 @@ def normals(name, seed, n):
         yield math.sqrt(-2 * math.log(1 - u)) * math.cos(2 * math.pi * v)
 
 
+def draw_classifier(model, seed):
+    """Pooler and classifier of a BERT as Cloze draws what a folder has not."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.startswith(("bert.pooler.", "classifier.")):
+                drawn = list(normals(name, seed, p.numel()))
+                p.copy_(torch.tensor(drawn, dtype=p.dtype).view_as(p) * 0.3)
+                if name.endswith("bias"):
+                    p.zero_()
+
+
 def optimizer_of(model, rate):
     """No decay of biases and gains: LayerNorm.weight, in RoBERTa's head layer_norm.weight."""
     plain = [p for n, p in model.named_parameters()

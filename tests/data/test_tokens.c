@@ -159,21 +159,26 @@ static void add_several(cz_prepared *set, int32_t n, const int32_t *ends, const 
   cz_example_free(&e);
 }
 
-static void refuse_several(int32_t n, const int32_t *ends, const int32_t *rows, int64_t texts,
-                           const char *message) {
-  cz_prepared set = {0};
+/* SET, one example, is refused where PLAN's batch is laid out; it is freed. */
+static void refuse_batch(cz_prepared *set, const cz_batch_plan *plan, const char *message) {
   cz_source source;
   cz_batches *batches;
   const cz_batch *b;
-  cz_batch_plan plan = plan_of(1, 1, 8);
-  plan.texts = texts;
-  add_several(&set, n, ends, rows, 0);
-  OK(cz_source_prepared(&source, &set, &(cz_prepared_use){.order = CZ_ORDER_FILE}));
-  OK(cz_batches_open(&batches, &source, &plan, NULL));
+  OK(cz_source_prepared(&source, set, &(cz_prepared_use){.order = CZ_ORDER_FILE}));
+  OK(cz_batches_open(&batches, &source, plan, NULL));
   FAILS(cz_batches_next(batches, &b), CZ_EINVAL, message);
   cz_batches_close(&batches);
   cz_source_destroy(&source);
-  cz_prepared_free(&set);
+  cz_prepared_free(set);
+}
+
+static void refuse_several(int32_t n, const int32_t *ends, const int32_t *rows, int64_t texts,
+                           const char *message) {
+  cz_prepared set = {0};
+  cz_batch_plan plan = plan_of(1, 1, 8);
+  plan.texts = texts;
+  add_several(&set, n, ends, rows, 0);
+  refuse_batch(&set, &plan, message);
 }
 
 /* Texts of one example are segments of their own, with one class for all of their rows. */
@@ -219,17 +224,9 @@ static void test_several(void **state) {
 static void refuse_example(const int32_t *inputs, const int32_t *types, const int32_t *labels,
                            const int32_t *rows, const char *message) {
   cz_prepared set = {0};
-  cz_source source;
-  cz_batches *batches;
-  const cz_batch *b;
   const cz_batch_plan plan = plan_of(1, 1, 8);
   add_example(&set, inputs, types, labels, rows, 0);
-  OK(cz_source_prepared(&source, &set, &(cz_prepared_use){.order = CZ_ORDER_FILE}));
-  OK(cz_batches_open(&batches, &source, &plan, NULL));
-  FAILS(cz_batches_next(batches, &b), CZ_EINVAL, message);
-  cz_batches_close(&batches);
-  cz_source_destroy(&source);
-  cz_prepared_free(&set);
+  refuse_batch(&set, &plan, message);
 }
 
 static void test_refused(void **state) {

@@ -109,3 +109,16 @@ int make_few_shot(void **state) {
 void forget(const char *run) {
   if (cz_fs_exists(under(run))) assert_int_equal(remove_tree(run), 0);
 }
+
+/* The `metrics` of result.json of RUN; the caller gives them back. */
+json_t *run_metrics(const char *run) {
+  char name[200];
+  json_error_t why;
+  snprintf(name, sizeof name, "%s/result.json", run);
+  json_t *result = json_load_file(under(name), 0, &why);
+  if (!result) fail_msg("%s: %s", name, why.text);
+  json_t *m = json_incref(json_object_get(result, "metrics"));
+  json_decref(result);
+  assert_non_null(m);
+  return m;
+}

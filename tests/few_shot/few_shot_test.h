@@ -4,6 +4,9 @@
 #define CZ_TESTS_FEW_SHOT_TEST_H
 
 #include "../train/train_test.h"
+#include "example_keys.h"
+
+#include <jansson.h>
 
 #define FEW_SHOT_TOKENIZER CZ_SOURCE_DIR "/tests/fixtures/prompts/bert.json"
 
@@ -16,5 +19,6 @@ void make_model_with(const char *name, const char *family, bool masked_lm, int64
                      const char *tokenizer);
 void make_texts(const char *name, int lines, uint32_t part, bool labels);
 void forget(const char *run);
+json_t *run_metrics(const char *run);
 
 #endif

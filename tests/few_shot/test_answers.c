@@ -149,9 +149,7 @@ static void test_program(void **state) {
 
 static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/answers.yaml",
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = "",
                                  .unlabeled = "",
                                  .test = PET "/test.tsv",

@@ -28,9 +28,7 @@ static const char of_labels[] = TEXTS("trained.yaml", "train.tsv", "", "test.tsv
 
 static cz_examples_keys keys_of(bool records) {
   return (cz_examples_keys){.pattern = records ? PET "/choices.yaml" : PET "/trained.yaml",
-                            .labels = "",
-                            .columns = "",
-                            .group_column = "",
+                            NO_OTHER_KEYS,
                             .train = records ? PET "/choices.train.tsv" : PET "/train.tsv",
                             .unlabeled = records ? PET "/choices.pool.tsv" : "",
                             .test = records ? PET "/choices.test.tsv" : PET "/test.tsv",

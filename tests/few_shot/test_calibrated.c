@@ -26,9 +26,7 @@ static void open_examples(cz_tokenizer **tokenizer, cz_examples **examples, cons
   snprintf(unlabeled, sizeof unlabeled, "%s", under(pool));
   snprintf(test, sizeof test, "%s", under("test.tsv"));
   const cz_examples_keys keys = {.pattern = pattern,
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = train,
                                  .unlabeled = unlabeled,
                                  .test = test,
@@ -73,16 +71,6 @@ static double share_of_t(const cz_member_scores *m, const double *offsets) {
   return right / (double)t->n;
 }
 
-static json_t *metrics_in(const char *run) {
-  char name[200];
-  snprintf(name, sizeof name, "%s/result.json", run);
-  json_t *root = json_load_file(under(name), 0, NULL);
-  assert_non_null(root);
-  json_t *m = json_incref(json_object_get(root, "metrics"));
-  json_decref(root);
-  return m;
-}
-
 static double zero_shot_of(const json_t *metrics, size_t m) {
   const json_t *x = json_array_get(json_object_get(metrics, "members"), m);
   return json_number_value(json_object_get(x, "zero_shot"));
@@ -111,7 +99,7 @@ static double share_of_test(const size_t *labels) {
 static void answers_are(const char *run, const char *name, const size_t *labels) {
   char file[200];
   cz_buf text = {0};
-  json_t *metrics = metrics_in(run), *judged = json_object_get(metrics, name);
+  json_t *metrics = run_metrics(run), *judged = json_object_get(metrics, name);
   const double want = share_of_test(labels);
   assert_non_null(judged);
   assert_true(fabs(json_number_value(json_object_get(judged, "accuracy")) - want) < 1e-12);
@@ -171,7 +159,7 @@ static void test_weights(void **state) {
            "classify @/pet.yaml train.steps=2 classify.repetitions=1 "
            "classify.calibrate=unlabeled_mean",
            "tuned");
-  json_t *untrained = metrics_in("weighted"), *tuned = metrics_in("tuned");
+  json_t *untrained = run_metrics("weighted"), *tuned = run_metrics("tuned");
   for (size_t m = 0; m < MEMBERS; m++) {
     weights[m] = share_of_t(&zero.members[m], zero.mean[m]);
     plain[m] = share_of_t(&zero.members[m], none);
@@ -253,7 +241,7 @@ static void test_calibrated_start(void **state) {
            runs[1]);
   for (int k = 0; k < 2; k++) {
     cz_member_scores of[MEMBERS];
-    json_t *metrics = metrics_in(runs[k]);
+    json_t *metrics = run_metrics(runs[k]);
     read_members(of, zero.examples, runs[k]);
     for (size_t m = 0; m < MEMBERS; m++) {
       const double *off = k ? zero.mean[m] : none;

@@ -60,13 +60,10 @@ static cz_examples_keys keys_of(int64_t labelled, const char *unlabeled) {
   for (int i = 0; i < 4; i++)
     snprintf(paths[i], sizeof paths[i], "%s", *names[i] ? under(names[i]) : "");
   return (cz_examples_keys){.pattern = paths[0],
-                            .labels = "",
-                            .columns = "",
-                            .group_column = "",
+                            NO_OTHER_KEYS,
                             .train = paths[1],
                             .unlabeled = paths[2],
                             .test = paths[3],
-                            .chosen_by = "",
                             .labelled = labelled,
                             .unlabelled = -1,
                             .tested = -1,

@@ -76,9 +76,7 @@ static void test_cpu(void **state) { compare("cpu", 60, 1e-4); }
 
 static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = FIXTURE "/encoder.yaml",
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = FIXTURE "/t.tsv",
                                  .unlabeled = FIXTURE "/d.tsv",
                                  .test = FIXTURE "/test.tsv",

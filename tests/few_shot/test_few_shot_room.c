@@ -23,9 +23,7 @@ static cz_examples_keys keys_of(void) {
   static const char *const names[] = {"p.yaml", "train.tsv", "pool.tsv", "test.tsv"};
   for (int i = 0; i < 4; i++) snprintf(paths[i], sizeof paths[i], "%s", under(names[i]));
   return (cz_examples_keys){.pattern = paths[0],
-                            .labels = "",
-                            .columns = "",
-                            .group_column = "",
+                            NO_OTHER_KEYS,
                             .train = paths[1],
                             .unlabeled = paths[2],
                             .test = paths[3],

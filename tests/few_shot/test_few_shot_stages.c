@@ -5,18 +5,6 @@
 #include <jansson.h>
 #include <math.h>
 
-static json_t *metrics(const char *run) {
-  char name[128];
-  json_error_t why;
-  snprintf(name, sizeof name, "%s/result.json", run);
-  json_t *result = json_load_file(under(name), 0, &why);
-  if (!result) fail_msg("%s: %s", name, why.text);
-  json_t *m = json_incref(json_object_get(result, "metrics"));
-  json_decref(result);
-  assert_non_null(m);
-  return m;
-}
-
 static double number(const json_t *o, const char *key) {
   const json_t *x = json_object_get(o, key);
   if (!json_is_number(x)) fail_msg("%s is no number", key);
@@ -52,7 +40,7 @@ static int predictions(const char *run, const char *name, int *right) {
 
 /* An ensemble's values agree with one another and with its predictions. */
 static void consistent(const char *run, const char *name) {
-  json_t *all = metrics(run), *o = json_object_get(all, name);
+  json_t *all = run_metrics(run), *o = json_object_get(all, name);
   const json_t *shares = json_object_get(o, "shares"), *bin;
   const char *key;
   json_t *value;
@@ -87,7 +75,7 @@ static void consistent(const char *run, const char *name) {
  */
 static void has_members(const char *run, size_t members, int repetitions, int generation,
                         bool prompts) {
-  json_t *all = metrics(run), *list = json_object_get(all, "members"), *m;
+  json_t *all = run_metrics(run), *list = json_object_get(all, "members"), *m;
   double sum = 0;
   size_t i;
   assert_int_equal(json_array_size(list), members);
@@ -109,7 +97,7 @@ static void has_members(const char *run, size_t members, int repetitions, int ge
 }
 
 static double zero_shot_of(const char *run, size_t member) {
-  json_t *all = metrics(run);
+  json_t *all = run_metrics(run);
   const double x = number(json_array_get(json_object_get(all, "members"), member), "zero_shot");
   json_decref(all);
   return x;
@@ -133,7 +121,7 @@ static void pet(void **state) {
   /* before training a member is its pattern on the model as it is */
   near(zero_shot_of("pet", 1), zero_shot_of("raw", 0));
   near(zero_shot_of("pet", 2), zero_shot_of("raw", 1));
-  json_t *all = metrics("pet"), *m;
+  json_t *all = run_metrics("pet"), *m;
   size_t i;
   json_array_foreach(json_object_get(all, "members"), i, m)
       assert_true(number(m, "heldout_mlm_before") != number(m, "heldout_mlm_after"));
@@ -181,7 +169,7 @@ static void generations_of_command(void **state) {
              "common.examples.labelled=%d --out @/%s",
              cases[i].labelled, name);
     expect(0, words, "");
-    json_t *all = metrics(name);
+    json_t *all = run_metrics(name);
     assert_int_equal(json_array_size(json_object_get(all, "members")),
                      2 * (1 + cases[i].generations)); /* of two patterns */
     json_decref(all);
@@ -202,7 +190,7 @@ static void student(void **state) {
   json_decref(task);
   expect(0, "inspect @/st/model", "classification");
   char *readme = read_text(under("st/model/README.md"), NULL), accuracy[64];
-  json_t *all = metrics("st");
+  json_t *all = run_metrics("st");
   snprintf(accuracy, sizeof accuracy, "- accuracy: %.4f ",
            number(json_object_get(all, "student"), "accuracy"));
   assert_non_null(strstr(readme, accuracy));
@@ -257,7 +245,7 @@ static void learns(void **state) {
     snprintf(command, sizeof command, "%s%s%s%s", words[i], more, i == 2 ? " distill.from=" : "",
              i == 2 ? under(runs[0]) : "");
     run_into(&(start){0}, command, runs[i]);
-    json_t *all = metrics(runs[i]);
+    json_t *all = run_metrics(runs[i]);
     const double accuracy =
         number(json_object_get(all, i == 2 ? "student" : "ensemble"), "accuracy");
     if (accuracy < 0.8) fail_msg("%s: accuracy %g", runs[i], accuracy);

@@ -31,20 +31,8 @@ static double number(const json_t *object, const char *key) {
   return json_number_value(at(object, key));
 }
 
-static json_t *metrics(const char *run) {
-  char name[128];
-  json_error_t why;
-  snprintf(name, sizeof name, "%s/result.json", run);
-  json_t *result = json_load_file(under(name), 0, &why);
-  if (!result) fail_msg("%s: %s", name, why.text);
-  json_t *m = json_incref(json_object_get(result, "metrics"));
-  json_decref(result);
-  assert_non_null(m);
-  return m;
-}
-
 static double metric(const char *run, const char *key) {
-  json_t *all = metrics(run);
+  json_t *all = run_metrics(run);
   const double value = number(all, key);
   json_decref(all);
   return value;
@@ -92,9 +80,7 @@ static void same_scores(const json_t *want, const char *name, const float *got, 
 /* What the member in FOLDER did and says is what the fixture's WANT says. */
 static void same_member(const char *family, const json_t *want, const char *folder) {
   const cz_examples_keys keys = {.pattern = PUBLISHED "/p.yaml",
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = PUBLISHED "/train.tsv",
                                  .unlabeled = PUBLISHED "/pool.tsv",
                                  .test = PUBLISHED "/test.tsv",
@@ -190,7 +176,8 @@ static void paper_has_none(void **state) {
   for (int i = 0; i < UPDATES; i++) assert_true(rates[i] > 0);
   run_into(&(start){0}, "classify @/published.yaml init=@/hf/bert classify.fidelity=corrected",
            "put");
-  json_t *paper = metrics("paper"), *corrected = metrics("put"), *code = metrics("code-bert");
+  json_t *paper = run_metrics("paper"), *corrected = run_metrics("put"),
+         *code = run_metrics("code-bert");
   assert_true(json_equal(paper, corrected)); /* nothing of it is wrong in the paper */
   assert_true(number(code, "steps") == UPDATES + 1);
   assert_true(number(code, "target_tokens") + number(code, "input_tokens") >=
@@ -244,7 +231,7 @@ static void no_update(void **state) {
   assert_non_null(strstr(said(),
                          "no update is made, as in the published code: an epoch of 10 texts "
                          "has fewer than 4 micro-batches of 4\n"));
-  json_t *all = metrics("made");
+  json_t *all = run_metrics("made");
   const json_t *member = json_array_get(at(all, "members"), 0);
   assert_true(number(member, "heldout_mlm_before") == number(member, "heldout_mlm_after"));
   json_decref(all);
@@ -271,7 +258,7 @@ static void idle_update(void **state) {
     run_into(&(start){0}, words, runs[i]);
   }
   assert_true(metric("without", "steps") + 2 == metric("idle", "steps")); /* of two repetitions */
-  json_t *a = metrics("without"), *b = metrics("idle");
+  json_t *a = run_metrics("without"), *b = run_metrics("idle");
   assert_true(json_equal(at(a, "ensemble"), at(b, "ensemble")));
   assert_true(json_equal(at(a, "members"), at(b, "members")));
   json_decref(a);
@@ -291,7 +278,7 @@ static void labels_of_sets(void **state) {
     snprintf(words, sizeof words, "classify @/ipet.yaml examples.labelled=7 classify.scale=3 %s",
              more[i]);
     run_into(&(start){0}, words, runs[i]);
-    json_t *all = metrics(runs[i]);
+    json_t *all = run_metrics(runs[i]);
     members[i] = json_deep_copy(at(all, "members"));
     json_decref(all);
   }

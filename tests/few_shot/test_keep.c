@@ -31,9 +31,7 @@ static int open_all(void **state) {
   static const char *const names[] = {"p.yaml", "train.tsv", "pool.tsv", "test.tsv"};
   for (int i = 0; i < 4; i++) snprintf(paths[i], sizeof paths[i], "%s", under(names[i]));
   const cz_examples_keys keys = {.pattern = paths[0],
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = paths[1],
                                  .unlabeled = paths[2],
                                  .test = paths[3],

@@ -20,17 +20,6 @@ enum { C = 3, MEMBERS = 2 };
 /* Labels are in turn, as make_texts writes them, and classes in the order of p.yaml. */
 static const char *const labels[C] = {"sports", "science", "business"};
 
-static json_t *metrics(const char *run) {
-  char name[128];
-  snprintf(name, sizeof name, "%s/result.json", run);
-  json_t *result = json_load_file(under(name), 0, NULL);
-  assert_non_null(result);
-  json_t *m = json_incref(json_object_get(result, "metrics"));
-  json_decref(result);
-  assert_non_null(m);
-  return m;
-}
-
 /* Where RUN's stage lies: as its plan says, below its folder. */
 static void folder_of(char *out, size_t n, const char *run, const char *stage) {
   char path[300];
@@ -120,7 +109,7 @@ static void check_judged(const json_t *result, const untrained *u, bool calibrat
 
 static void check_zero_shot(const char *run, bool labelled) {
   untrained u;
-  json_t *all = metrics(run), *zero = json_object_get(all, "zero_shot");
+  json_t *all = run_metrics(run), *zero = json_object_get(all, "zero_shot");
   open_untrained(&u, run, labelled);
   check_judged(json_object_get(zero, "raw"), &u, false);
   check_judged(json_object_get(zero, "calibrated"), &u, true);
@@ -168,7 +157,7 @@ static void student_answers(const char *run) {
 static void zero_shot(void **state) {
   run_into(&(start){0}, PET KEYS " --pattern @/p.yaml --test @/test.tsv --zero-shot", "zero");
   check_zero_shot("zero", false);
-  json_t *all = metrics("zero"), *m;
+  json_t *all = run_metrics("zero"), *m;
   const json_t *members = json_object_get(all, "members");
   size_t i;
   assert_true(json_is_null(json_object_get(all, "supervised")));
@@ -211,7 +200,7 @@ static void no_labels(void **state) {
   run_into(&(start){0}, PET MORE " --pattern @/p.yaml --test @/bare.tsv", "bare");
   same_file("with/predictions.jsonl", "bare/predictions.jsonl");
   same_file("with/label_next.jsonl", "bare/label_next.jsonl");
-  json_t *all = metrics("bare"), *with = metrics("with");
+  json_t *all = run_metrics("bare"), *with = run_metrics("with");
   for (int k = 0; k < 3; k++) {
     const json_t *a = json_object_get(all, names[k]), *b = json_object_get(with, names[k]);
     assert_true(json_is_null(json_object_get(a, "accuracy")));

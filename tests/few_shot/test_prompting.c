@@ -33,9 +33,7 @@ static void open_examples(setup *s, const char *model, int64_t max_length) {
   snprintf(pattern, sizeof pattern, FIXTURE "/%s.yaml", model);
   snprintf(folder, sizeof folder, FIXTURE "/%s", model);
   const cz_examples_keys keys = {.pattern = pattern,
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = FIXTURE "/t.tsv",
                                  .unlabeled = "",
                                  .test = FIXTURE "/test.tsv",

@@ -35,16 +35,6 @@ static int make(void **state) {
   return 0;
 }
 
-static json_t *metrics(const char *run) {
-  char name[128];
-  snprintf(name, sizeof name, "%s/result.json", run);
-  json_t *result = json_load_file(under(name), 0, NULL);
-  assert_non_null(result);
-  json_t *m = json_incref(json_object_get(result, "metrics"));
-  json_decref(result);
-  return m;
-}
-
 static double at(const json_t *o, const char *name, const char *section, const char *key) {
   const json_t *x = json_object_get(o, name);
   if (section) x = json_object_get(x, section);
@@ -70,7 +60,7 @@ static void as_each_alone(void **state) {
   run_into(&(start){0}, "classify @/pet.yaml train.steps=4 examples.test=@/other.tsv", "other");
   run_into(&(start){0}, "classify @/pet.yaml train.steps=4 examples.tests.other=@/other.tsv",
            "both");
-  json_t *test = metrics("test"), *other = metrics("other"), *both = metrics("both");
+  json_t *test = run_metrics("test"), *other = run_metrics("other"), *both = run_metrics("both");
   same_judgement(both, "ensemble", test);
   same_judgement(both, "ensemble_other", other);
   assert_true(at(test, "ensemble", NULL, "accuracy") != at(other, "ensemble", NULL, "accuracy"));
@@ -87,7 +77,7 @@ static void as_each_alone(void **state) {
 
 static void in_an_experiment(void **state) {
   run_into(&(start){0}, "run @/ex.yaml", "ex");
-  json_t *all = metrics("ex");
+  json_t *all = run_metrics("ex");
   const json_t *stages = json_object_get(json_object_get(all, "a"), "3"),
                *student = json_object_get(stages, "student");
   assert_true(at(student, "student_other", "scores", "accuracy") >= 0);
@@ -96,7 +86,7 @@ static void in_an_experiment(void **state) {
   expect(0, "show @/ex.yaml --cost --json", "scored_tokens");
   json_t *root = json_loads(strstr(said(), "{\n"), JSON_DISABLE_EOF_CHECK, NULL),
          *list = json_object_get(json_array_get(json_object_get(root, "rows"), 0), "stages");
-  all = metrics("ex");
+  all = run_metrics("ex");
   stages = json_object_get(json_object_get(all, "a"), "3");
   for (size_t i = 0; i < 2; i++) { /* all texts of both files are counted */
     const json_t *s = json_array_get(list, i);
@@ -185,7 +175,7 @@ static void shares_no_text(void **state) {
          "mixed.tsv: 24 texts are also in the test set and are left out");
   make_texts("plain.tsv", 5, 6, false);
   run_into(&(start){0}, "classify @/zero.yaml examples.tests.plain=@/plain.tsv", "plain");
-  json_t *m = metrics("plain");
+  json_t *m = run_metrics("plain");
   assert_true(json_is_null(json_object_get(json_object_get(m, "ensemble_plain"), "accuracy")));
   assert_true(at(m, "ensemble", NULL, "accuracy") >= 0);
   json_decref(m);

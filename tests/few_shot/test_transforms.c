@@ -2,6 +2,7 @@
  * against Hugging Face's GPT-2 and BERT in float64 (fixtures of scripts/make_transform_fixture.py):
  * scores, losses of hard and soft targets, every gradient; and through the scorer that members and
  * `cloze predict` have, whatever is scored beside a record. */
+#include "example_keys.h"
 #include "../nn/families.h"
 #include "data/batch.h"
 #include "few_shot/shape.h"
@@ -34,9 +35,7 @@ static void open_setup(setup *s, const char *family, const char *input, const ch
   snprintf(pattern, sizeof pattern, TRANSFORMS "/%s.yaml", input);
   snprintf(file, sizeof file, TRANSFORMS "/%s.%s.safetensors", family, input);
   const cz_examples_keys keys = {.pattern = pattern,
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = "",
                                  .unlabeled = "",
                                  .test = TRANSFORMS "/records.tsv",

@@ -2,6 +2,7 @@
  * the device ref, against scripts/make_pet_fixture.py: Hugging Face's BERT and PyTorch in float64,
  * with losses, loops and sets of its own, and the same random draws. A step's output is an input of
  * the next, so the student is right only if all before it was. */
+#include "example_keys.h"
 #include "few_shot/generation.h"
 #include "program.h"
 
@@ -242,9 +243,7 @@ static void run_stage(size_t k) {
 
 static int run_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/p.yaml",
-                                 .labels = "",
-                                 .columns = "",
-                                 .group_column = "",
+                                 NO_OTHER_KEYS,
                                  .train = PET "/train.tsv",
                                  .unlabeled = "",
                                  .test = PET "/test.tsv",

@@ -13,7 +13,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,9 +21,8 @@ typedef struct sharing {
   cz_session *s;
   const cz_run_request *r;
   cz_plan *p;
-  size_t *first; /* [all] the stage of the same key that the others of its key share */
-  bool *done;    /* [all] seen to be done */
-  bool *helped;  /* [all] this process has computed members of it */
+  bool *done;   /* [all] seen to be done */
+  bool *helped; /* [all] this process has computed members of it */
 } sharing;
 
 /* Lets a stage begin where a shorter training of the same kind has ended. */
@@ -84,14 +82,14 @@ static cz_status run_stage(cz_session *s, const cz_run_request *r, cz_plan *p, s
   return st == CZ_OK ? st : CZ_NOTE(st, "seed %lld, row %s, stage %s", seed, row, stage->name);
 }
 
+/* Stages of one key have one folder, so it does not matter which of them is asked for. */
 static bool is_done(sharing *w, size_t k) {
   char folder[4096];
-  const size_t first = w->first[k];
-  const cz_plan_stage *stage = &w->p->stages[first];
-  if (!w->done[first] && cz_plan_folder(folder, sizeof folder, w->r->folder, stage) == CZ_OK)
-    w->done[first] = cz_stage_done(stage->kind, folder);
+  const cz_plan_stage *stage = &w->p->stages[k];
+  if (!w->done[k] && cz_plan_folder(folder, sizeof folder, w->r->folder, stage) == CZ_OK)
+    w->done[k] = cz_stage_done(stage->kind, folder);
   cz_error_clear();
-  return w->done[first];
+  return w->done[k];
 }
 
 /* Whether the stages that K names, or goes on from, are done. */
@@ -157,35 +155,18 @@ static cz_status help(sharing *w, bool *helped) {
   return CZ_OK;
 }
 
-static cz_status find_firsts(sharing *w) {
-  const cz_plan *p = w->p;
-  const size_t all = cz_plan_count(p);
-  CZ_TRY(cz_alloc(&w->first, all, sizeof *w->first));
-  CZ_TRY(cz_alloc(&w->done, all, sizeof *w->done));
-  CZ_TRY(cz_alloc(&w->helped, all, sizeof *w->helped));
-  for (size_t k = 0; k < all; k++) {
-    size_t i = 0;
-    while (i < k && !(p->stages[i].first && p->stages[i].kind == p->stages[k].kind &&
-                      !strcmp(p->stages[i].key, p->stages[k].key)))
-      i++;
-    w->first[k] = i;
-    w->done[k] = w->helped[k] = false;
-  }
-  return CZ_OK;
-}
-
 /* Until all stages are done, whoever ran them. */
 static cz_status share(cz_session *s, const cz_run_request *r, cz_plan *p) {
   const struct timespec moment = {.tv_nsec = 100000000};
   sharing w = {.s = s, .r = r, .p = p};
-  cz_status st = find_firsts(&w);
+  cz_status st = cz_alloc(&w.done, cz_plan_count(p), sizeof *w.done);
+  if (st == CZ_OK) st = cz_alloc(&w.helped, cz_plan_count(p), sizeof *w.helped);
   for (size_t left = 1; st == CZ_OK && left;) {
     bool took = false, helped = false;
     st = take(&w, &left, &took);
     if (st == CZ_OK && left && !took) st = help(&w, &helped);
     if (st == CZ_OK && left && !took && !helped) nanosleep(&moment, NULL);
   }
-  free(w.first);
   free(w.done);
   free(w.helped);
   return st;
