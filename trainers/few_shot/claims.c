@@ -4,6 +4,7 @@
 #include "base/stop.h"
 #include "checkpoint/checkpoint.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -15,6 +16,28 @@ cz_status cz_member_folder(char *out, size_t n, const char *stage, const cz_memb
   else
     snprintf(name, sizeof name, "members/p%d-r%d", plan->pattern, plan->repetition);
   return cz_fs_join(out, n, stage, name);
+}
+
+/* Whether the member NAME of those in FOLDER has left scores, or what training goes on from. */
+static bool has_begun(const char *folder, const char *name) {
+  char member[4096], scores[4096];
+  if (cz_fs_join(member, sizeof member, folder, name) != CZ_OK ||
+      cz_fs_join(scores, sizeof scores, member, CZ_SCORES_FILE) != CZ_OK)
+    return cz_error_clear(), false;
+  return cz_fs_exists(scores) || cz_checkpoint_exists(member);
+}
+
+/** Whether something was computed of a member of STAGE, a folder, whatever its configuration was.
+ */
+bool cz_members_begun(const char *stage) {
+  char folder[4096];
+  bool begun = false;
+  if (cz_fs_join(folder, sizeof folder, stage, "members") != CZ_OK) return cz_error_clear(), false;
+  DIR *d = opendir(folder);
+  for (const struct dirent *e; d && !begun && (e = readdir(d));)
+    begun = e->d_name[0] != '.' && has_begun(folder, e->d_name);
+  if (d) closedir(d);
+  return begun;
 }
 
 /* Whether the member in FOLDER has left scores of these texts; damaged ones are made anew, which
