@@ -109,6 +109,19 @@ static void absent_label(void **state) {
       "classify.balance=even adds as many of each\n");
 }
 
+/* Sets grow until one has `target` texts; of a T that has them nothing can be learned. */
+static void generations_grow(void **state) {
+  refused(
+      2, "classify @/ipet.yaml classify.target=12",
+      "target: T has 12 texts and the sets of generations grow to 12, so there is nothing to add");
+  assert_false(cz_fs_exists(under("out"))); /* before anything was read */
+  refused(2, "classify @/ipet.yaml examples.labelled=-1 classify.target=60", "T has 60 texts and ");
+  forget("one");
+  run_into(&(start){0}, "classify @/ipet.yaml classify.scale=50 classify.target=20" ONE, "one");
+  run("classify @/ipet.yaml classify.scale=50 classify.target=20 classify.from=@/one" ONE,
+      "generation 2, member 0: 196 texts of the label 'sports' were wanted, ");
+}
+
 static void unlabelled_texts(void **state) {
   write_text("empty.tsv", "text\n");
   refused(1, "classify @/pet.yaml examples.unlabeled=@/empty.tsv",
@@ -368,6 +381,7 @@ int main(void) {
                                      cmocka_unit_test(other_stages),
                                      cmocka_unit_test(full_disk),
                                      cmocka_unit_test(other_settings),
-                                     cmocka_unit_test(other_settings_of_run)};
+                                     cmocka_unit_test(other_settings_of_run),
+                                     cmocka_unit_test(generations_grow)};
   return cmocka_run_group_tests(tests, make_pet, drop_runs);
 }
