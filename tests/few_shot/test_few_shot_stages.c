@@ -192,6 +192,32 @@ static void student(void **state) {
   assert_false(cz_fs_exists(under("st/members/plain-r1/model")));
 }
 
+/* A test set whose labels are what the student says: all of 30 are right, of which a report would
+ * say 1.96 sqrt(32/34 2/34 / 34) = 0.0791. */
+static void all_are_right(void **state) {
+  char *text = read_text(under("test.tsv"), NULL),
+       *said_of = read_text(under("st/predictions.student.jsonl"), NULL), *rest, *other;
+  FILE *f = fopen(under("told.tsv"), "w");
+  assert_non_null(f);
+  char *line = strtok_r(text, "\n", &rest), *say = strtok_r(said_of, "\n", &other);
+  fprintf(f, "%s\n", line);
+  for (; (line = strtok_r(NULL, "\n", &rest)) && say; say = strtok_r(NULL, "\n", &other)) {
+    json_t *one = json_loads(say, 0, NULL);
+    fprintf(f, "%.*s\t%s\n", (int)strcspn(line, "\t"), line,
+            json_string_value(json_object_get(one, "output")));
+    json_decref(one);
+  }
+  assert_true(!line && !say);
+  assert_int_equal(fclose(f), 0);
+  free(text);
+  free(said_of);
+  run_into(&(start){0}, "distill @/st.yaml examples.test=@/told.tsv", "right");
+  text = read_text(under("right/model/README.md"), NULL);
+  if (!strstr(text, "- accuracy: 1.0000 +- 0.0791 (95 % over 30 test texts)\n"))
+    fail_msg("it says:\n%s", text);
+  free(text);
+}
+
 /* A student by other weights is, byte for byte, that of an ensemble that has them, whose members
  * are the same. */
 static void student_by_other_weights(void **state) {
@@ -265,10 +291,14 @@ static void other_arithmetic(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(tuning_free), cmocka_unit_test(pet),
-      cmocka_unit_test(finetune),    cmocka_unit_test(generations),
-      cmocka_unit_test(student),     cmocka_unit_test(student_by_other_weights),
-      cmocka_unit_test(learns),      cmocka_unit_test(other_arithmetic)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(tuning_free),
+                                     cmocka_unit_test(pet),
+                                     cmocka_unit_test(finetune),
+                                     cmocka_unit_test(generations),
+                                     cmocka_unit_test(student),
+                                     cmocka_unit_test(all_are_right),
+                                     cmocka_unit_test(student_by_other_weights),
+                                     cmocka_unit_test(learns),
+                                     cmocka_unit_test(other_arithmetic)};
   return cmocka_run_group_tests(tests, make_few_shot, drop_runs);
 }
