@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <sys/stat.h>
 
 static json_t *metrics(const char *run) {
   char name[128];
@@ -218,6 +219,24 @@ static void all_are_right(void **state) {
   free(text);
 }
 
+/* Killed behind its one member, a frozen encoder does not encode again. */
+static void encoder_once(void **state) {
+  static const char words[] = "classify @/zero.yaml classify.strategy=sentence_encoder";
+  struct stat was, is;
+  run_into(&(start){0}, words, "vectors");
+  char *before = metrics_of("vectors");
+  assert_int_equal(stat(under("vectors/members/plain-r0/logits.h5"), &was), 0);
+  assert_int_equal(remove(under("vectors/result.json")), 0);
+  run_into(&(start){0}, words, "vectors");
+  assert_int_equal(stat(under("vectors/members/plain-r0/logits.h5"), &is), 0);
+  assert_true(was.st_ino == is.st_ino && was.st_mtim.tv_sec == is.st_mtim.tv_sec &&
+              was.st_mtim.tv_nsec == is.st_mtim.tv_nsec);
+  char *after = metrics_of("vectors");
+  assert_string_equal(before, after);
+  free(before);
+  free(after);
+}
+
 /* A student by other weights is, byte for byte, that of an ensemble that has them, whose members
  * are the same. */
 static void student_by_other_weights(void **state) {
@@ -291,14 +310,11 @@ static void other_arithmetic(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(tuning_free),
-                                     cmocka_unit_test(pet),
-                                     cmocka_unit_test(finetune),
-                                     cmocka_unit_test(generations),
-                                     cmocka_unit_test(student),
-                                     cmocka_unit_test(all_are_right),
-                                     cmocka_unit_test(student_by_other_weights),
-                                     cmocka_unit_test(learns),
-                                     cmocka_unit_test(other_arithmetic)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(tuning_free),   cmocka_unit_test(pet),
+      cmocka_unit_test(finetune),      cmocka_unit_test(generations),
+      cmocka_unit_test(encoder_once),  cmocka_unit_test(student),
+      cmocka_unit_test(all_are_right), cmocka_unit_test(student_by_other_weights),
+      cmocka_unit_test(learns),        cmocka_unit_test(other_arithmetic)};
   return cmocka_run_group_tests(tests, make_few_shot, drop_runs);
 }

@@ -40,9 +40,9 @@ bool cz_members_begun(const char *stage) {
   return begun;
 }
 
-/* Whether the member in FOLDER has left scores of these texts; damaged ones are made anew, which
- * whoever makes them SAYS. */
-static bool is_done(const cz_examples *e, const char *folder, bool says) {
+/** Whether the member in FOLDER has left scores of the texts of E; damaged ones are made anew,
+ * which whoever makes them SAYS. */
+bool cz_member_is_done(const cz_examples *e, const char *folder, bool says) {
   cz_member_scores scores;
   char path[4096];
   if (cz_fs_join(path, sizeof path, folder, CZ_SCORES_FILE) != CZ_OK || !cz_fs_exists(path))
@@ -93,7 +93,7 @@ static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz
   int lock = -1;
   *open = false;
   CZ_TRY(cz_member_folder(folder, sizeof folder, l->folder, &l->plans[i]));
-  if (is_done(e, folder, false)) return CZ_OK;
+  if (cz_member_is_done(e, folder, false)) return CZ_OK;
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "lock"));
   cz_status st = cz_fs_lock(path, &lock);
@@ -103,7 +103,7 @@ static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz
     return CZ_OK;
   }
   CZ_TRY(st);
-  if (!is_done(e, folder, true)) /* it may have ended meanwhile */
+  if (!cz_member_is_done(e, folder, true)) /* it may have ended meanwhile */
     st = compute_one(m, l, i, folder);
   cz_fs_unlock(&lock);
   return st;

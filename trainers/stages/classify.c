@@ -195,6 +195,7 @@ static cz_status encode(cz__classifying *c, cz_session *s, const char *folder) {
   if (!cz_session_writes(s)) return CZ_OK;
   CZ_TRY(cz_generation_note(folder, 0, c->plans, c->n));
   CZ_TRY(cz_member_folder(member, sizeof member, folder, &c->plans[0]));
+  if (cz_member_is_done(c->f.examples, member, true)) return CZ_OK;
   return cz_encoder_run(&o, member);
 }
 
