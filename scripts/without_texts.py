@@ -25,7 +25,10 @@ def pieces(paths):
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] in ("-h", "--help"):
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__)
+        return
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     wanted = pieces(sys.argv[2:])
     lengths = sorted({len(p) for p in wanted})

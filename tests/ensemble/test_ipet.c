@@ -25,6 +25,19 @@ static void test_sizes(void **state) {
     for (int64_t j = 0; j <= rows[r].k && j < 5; j++)
       assert_int_equal(cz_ipet_size(&s, rows[r].t, j), rows[r].sizes[j]);
   }
+  /* the paper's last set is not cut at the target, and none behind it grows any more */
+  assert_int_equal(cz_ipet_size(&s, 10, 4), 1250);
+  assert_int_equal(cz_ipet_size(&s, 0, 6), 1250);
+  assert_int_equal(cz_ipet_size(&s, 1000, 1), 1000);
+  s.target = 200;
+  assert_int_equal(cz_ipet_size(&s, 10, 2), 250);
+  assert_int_equal(cz_ipet_size(&s, 10, 3), 250);
+  s.target = 10000;
+  assert_int_equal(cz_ipet_size(&s, 10, 4), 6250);
+  s.generations = 9; /* by number, and not by a target */
+  s.target = 20;
+  assert_int_equal(cz_ipet_size(&s, 10, 4), 6250);
+  s = cz_ipet_paper;
   s.scale = 10; /* exact powers: 1 to 1,000 takes three, not four */
   assert_int_equal(cz_ipet_generations(&s, 1), 3);
   assert_int_equal(cz_ipet_generations(&s, 100), 1);
@@ -42,6 +55,7 @@ static void test_counts(void **state) {
   const int64_t mnli[] = {4, 3, 3}, lacks[] = {5, 0, 5}, none[4] = {0};
   expect_counts(&s, mnli, 3, 1, (const int64_t[]){16, 12, 12});
   expect_counts(&s, mnli, 3, 3, (const int64_t[]){496, 372, 372});
+  expect_counts(&s, mnli, 3, 4, (const int64_t[]){496, 372, 372}); /* as many as the one before */
   expect_counts(&s, lacks, 3, 2, (const int64_t[]){120, 0, 120});
   expect_counts(&s, none, 4, 1, (const int64_t[]){3, 3, 2, 2});
   expect_counts(&s, none, 4, 2, (const int64_t[]){13, 13, 12, 12});
@@ -49,6 +63,7 @@ static void test_counts(void **state) {
   s.balance = CZ_BALANCE_EVEN;
   expect_counts(&s, mnli, 3, 1, (const int64_t[]){14, 13, 13});
   expect_counts(&s, lacks, 3, 1, (const int64_t[]){14, 13, 13});
+  s.generations = 200;
   expect_counts(&s, mnli, 3, 200,
                 (const int64_t[]){3002399751580328, 3002399751580327,
                                   3002399751580327}); /* 2^53 - 10 in all */

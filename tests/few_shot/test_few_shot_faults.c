@@ -2,6 +2,8 @@
  * place, the value and what would be right, or said and survived. */
 #include "few_shot_test.h"
 
+#include <signal.h>
+
 #define ONE " classify.repetitions=1 train.steps=4"
 
 static void run(const char *words, const char *text) {
@@ -105,6 +107,19 @@ static void absent_label(void **state) {
   run("classify @/ipet.yaml examples.labelled=2 classify.from=@/two" ONE,
       "generation 1: T lacks 1 labels, and keeping its ratio adds no text of them; "
       "classify.balance=even adds as many of each\n");
+}
+
+/* Sets grow until one has `target` texts; of a T that has them nothing can be learned. */
+static void generations_grow(void **state) {
+  refused(
+      2, "classify @/ipet.yaml classify.target=12",
+      "target: T has 12 texts and the sets of generations grow to 12, so there is nothing to add");
+  assert_false(cz_fs_exists(under("out"))); /* before anything was read */
+  refused(2, "classify @/ipet.yaml examples.labelled=-1 classify.target=60", "T has 60 texts and ");
+  forget("one");
+  run_into(&(start){0}, "classify @/ipet.yaml classify.scale=50 classify.target=20" ONE, "one");
+  run("classify @/ipet.yaml classify.scale=50 classify.target=20 classify.from=@/one" ONE,
+      "generation 2, member 0: 196 texts of the label 'sports' were wanted, ");
 }
 
 static void unlabelled_texts(void **state) {
@@ -279,6 +294,72 @@ static void full_disk(void **state) {
   same_file("whole/logits.h5", "out/logits.h5");
 }
 
+/* Kills a run of WORDS in out as soon as FILE is there, which is long before its end. */
+static void kill_at(const char *words, const char *file) {
+  char command[700], path[200];
+  forget("out");
+  snprintf(command, sizeof command, "%s --out @/out", words);
+  snprintf(path, sizeof path, "out/%s", file);
+  const pid_t pid = launch(&(start){0}, command);
+  wait_for_file(pid, under(path));
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  assert_int_equal(wait_for(pid), 128 + SIGKILL);
+  assert_false(cz_fs_exists(under("out/result.json")));
+}
+
+/* Asked for OTHER in that folder, the run is refused with both values of a KEY, and members stay.
+ */
+static void not_mixed(const char *other, const char *key, const char *was, const char *is) {
+  char command[700], line[200];
+  snprintf(command, sizeof command, "%s --out @/out", other);
+  snprintf(line, sizeof line, "  %s: %s there, %s now\n", key, was, is);
+  expect(2, command, "out: this folder holds another run:\n");
+  if (!strstr(said(), line)) fail_msg("no '%s' in:\n%s", line, said());
+}
+
+/* What a killed run has left of its members is not put together with members of another. */
+static void other_settings(void **state) {
+  static const char pet[] = "classify @/pet.yaml train.steps=400",
+                    other[] = "classify @/pet.yaml train.steps=400 optimizer.learning_rate=1e-5";
+  kill_at(pet, "members/p0-r0/logits.h5");
+  copy_file(under("before"), under("out/members/p0-r0/logits.h5"));
+  not_mixed(other, "optimizer.learning_rate", "0.01", "1e-05");
+  not_mixed("classify @/pet.yaml train.steps=10", "train.steps", "400", "10");
+  same_file("before", "out/members/p0-r0/logits.h5");
+  expect(0, "classify @/pet.yaml train.steps=400 --out @/out", "classify: done");
+  run_into(&(start){0}, pet, "undisturbed");
+  same_file("undisturbed/logits.h5", "out/logits.h5");
+  kill_at("classify @/pet.yaml train.steps=100000", "members/p0-r0/checkpoint.h5");
+  not_mixed(pet, "train.steps", "100000", "400");
+  kill_at("distill @/st.yaml train.steps=400", "members/plain-r0/logits.h5");
+  not_mixed("distill @/st.yaml train.steps=400 distill.temperature=1", "distill.temperature",
+            "nothing", "1");
+}
+
+/* A run is told other settings of its stage: it says so, and is what a new one is. */
+static void other_settings_of_run(void **state) {
+  const char *d = folder();
+  write_format("run.yaml",
+               "title: killed\nseeds: [1]\ncommon:\n  init: %s/bert\n  examples: {pattern: "
+               "%s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: %s/test.tsv, "
+               "labelled: 12, max_length: 40}\n  batch: {examples: 6}\n  optimizer: {name: adamw, "
+               "learning_rate: 0.01}\n  train: {steps: 400, checkpoint_steps: 5}\nstages:\n"
+               "  zero: {kind: classify, classify: {strategy: tuning_free}}\n"
+               "  pet: {kind: classify, classify: {strategy: pet, repetitions: 2}}\n"
+               "rows: [{name: all}]\ncolumns: [{name: accuracy, value: pet.ensemble.accuracy}]\n",
+               d, d, d, d, d);
+  forget("out");
+  const pid_t pid = launch(&(start){0}, "run @/run.yaml --out @/out");
+  wait_until_said(pid, "p0 r1: ");
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  assert_int_equal(wait_for(pid), 128 + SIGKILL);
+  static const char words[] = "run @/run.yaml stages.pet.train.steps=10";
+  expect(0, "run @/run.yaml stages.pet.train.steps=10 --out @/out",
+         "1 of its 2 stages no longer belong to it");
+  run_into(&(start){0}, words, "undisturbed_run");
+  same_file("undisturbed_run/result.json", "out/result.json");
+}
+
 static int make_pet(void **state) {
   if (make_few_shot(state)) return -1;
   run_into(&(start){0}, "classify @/pet.yaml train.steps=4", "pet");
@@ -286,13 +367,21 @@ static int make_pet(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(labelled_texts),   cmocka_unit_test(absent_label),
-      cmocka_unit_test(unlabelled_tests), cmocka_unit_test(shared_texts),
-      cmocka_unit_test(no_room),          cmocka_unit_test(parts_of_models),
-      cmocka_unit_test(unlabelled_texts), cmocka_unit_test(labels_of_file),
-      cmocka_unit_test(no_weight),        cmocka_unit_test(settings),
-      cmocka_unit_test(models),           cmocka_unit_test(other_stages),
-      cmocka_unit_test(full_disk)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(labelled_texts),
+                                     cmocka_unit_test(absent_label),
+                                     cmocka_unit_test(unlabelled_tests),
+                                     cmocka_unit_test(shared_texts),
+                                     cmocka_unit_test(no_room),
+                                     cmocka_unit_test(parts_of_models),
+                                     cmocka_unit_test(unlabelled_texts),
+                                     cmocka_unit_test(labels_of_file),
+                                     cmocka_unit_test(no_weight),
+                                     cmocka_unit_test(settings),
+                                     cmocka_unit_test(models),
+                                     cmocka_unit_test(other_stages),
+                                     cmocka_unit_test(full_disk),
+                                     cmocka_unit_test(other_settings),
+                                     cmocka_unit_test(other_settings_of_run),
+                                     cmocka_unit_test(generations_grow)};
   return cmocka_run_group_tests(tests, make_pet, drop_runs);
 }

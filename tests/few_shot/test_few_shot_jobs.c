@@ -53,6 +53,27 @@ static void killed(void **state) {
   assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
 }
 
+/* Of the threads that the user asks for each process has its share, and not of the cores. */
+static void threads_shared(void **state) {
+  static const char wanted[] = "OMP_NUM_THREADS=";
+  char file[64], *variable = NULL, found[64] = "";
+  size_t room = 0;
+  forget("two");
+  const pid_t parent = launch(&(start){.threads = 6}, WORDS), helper = helper_of(parent);
+  snprintf(file, sizeof file, "/proc/%ld/environ", (long)helper);
+  FILE *f = fopen(file, "r");
+  assert_non_null(f);
+  while (getdelim(&variable, &room, '\0', f) > 0)
+    if (!strncmp(variable, wanted, sizeof wanted - 1))
+      snprintf(found, sizeof found, "%s", variable);
+  fclose(f);
+  free(variable);
+  assert_string_equal(found, "OMP_NUM_THREADS=3");
+  assert_int_equal(kill(parent, SIGKILL), 0);
+  assert_int_equal(wait_for(parent), 128 + SIGKILL);
+  end_of(helper);
+}
+
 /* The helper, which has heard nothing itself, is told to stop and has saved its work before its
  * parent ends: nothing is left for this process to wait for. */
 static void stopped(void **state) {
@@ -105,6 +126,7 @@ static int make_stages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(killed), cmocka_unit_test(stopped),
-                                     cmocka_unit_test(interrupted), cmocka_unit_test(orphan)};
+                                     cmocka_unit_test(interrupted), cmocka_unit_test(orphan),
+                                     cmocka_unit_test(threads_shared)};
   return cmocka_run_group_tests(tests, make_stages, drop_runs);
 }

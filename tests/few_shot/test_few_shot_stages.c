@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <sys/stat.h>
 
 static double number(const json_t *o, const char *key) {
   const json_t *x = json_object_get(o, key);
@@ -200,6 +201,50 @@ static void student(void **state) {
   assert_false(cz_fs_exists(under("st/members/plain-r1/model")));
 }
 
+/* A test set whose labels are what the student says: all of 30 are right, of which a report would
+ * say 1.96 sqrt(32/34 2/34 / 34) = 0.0791. */
+static void all_are_right(void **state) {
+  char *text = read_text(under("test.tsv"), NULL),
+       *said_of = read_text(under("st/predictions.student.jsonl"), NULL), *rest, *other;
+  FILE *f = fopen(under("told.tsv"), "w");
+  assert_non_null(f);
+  char *line = strtok_r(text, "\n", &rest), *say = strtok_r(said_of, "\n", &other);
+  fprintf(f, "%s\n", line);
+  for (; (line = strtok_r(NULL, "\n", &rest)) && say; say = strtok_r(NULL, "\n", &other)) {
+    json_t *one = json_loads(say, 0, NULL);
+    fprintf(f, "%.*s\t%s\n", (int)strcspn(line, "\t"), line,
+            json_string_value(json_object_get(one, "output")));
+    json_decref(one);
+  }
+  assert_true(!line && !say);
+  assert_int_equal(fclose(f), 0);
+  free(text);
+  free(said_of);
+  run_into(&(start){0}, "distill @/st.yaml examples.test=@/told.tsv", "right");
+  text = read_text(under("right/model/README.md"), NULL);
+  if (!strstr(text, "- accuracy: 1.0000 +- 0.0791 (95 % over 30 test texts)\n"))
+    fail_msg("it says:\n%s", text);
+  free(text);
+}
+
+/* Killed behind its one member, a frozen encoder does not encode again. */
+static void encoder_once(void **state) {
+  static const char words[] = "classify @/zero.yaml classify.strategy=sentence_encoder";
+  struct stat was, is;
+  run_into(&(start){0}, words, "vectors");
+  char *before = metrics_of("vectors");
+  assert_int_equal(stat(under("vectors/members/plain-r0/logits.h5"), &was), 0);
+  assert_int_equal(remove(under("vectors/result.json")), 0);
+  run_into(&(start){0}, words, "vectors");
+  assert_int_equal(stat(under("vectors/members/plain-r0/logits.h5"), &is), 0);
+  assert_true(was.st_ino == is.st_ino && was.st_mtim.tv_sec == is.st_mtim.tv_sec &&
+              was.st_mtim.tv_nsec == is.st_mtim.tv_nsec);
+  char *after = metrics_of("vectors");
+  assert_string_equal(before, after);
+  free(before);
+  free(after);
+}
+
 /* A student by other weights is, byte for byte, that of an ensemble that has them, whose members
  * are the same. */
 static void student_by_other_weights(void **state) {
@@ -300,7 +345,9 @@ int main(void) {
                                      cmocka_unit_test(finetune),
                                      cmocka_unit_test(generations),
                                      cmocka_unit_test(generations_of_command),
+                                     cmocka_unit_test(encoder_once),
                                      cmocka_unit_test(student),
+                                     cmocka_unit_test(all_are_right),
                                      cmocka_unit_test(student_by_other_weights),
                                      cmocka_unit_test(learns),
                                      cmocka_unit_test(other_arithmetic),

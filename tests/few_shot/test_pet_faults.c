@@ -207,6 +207,40 @@ static void changed_data(void **state) {
   same_as(&pet, "fresh", "changed");
 }
 
+/* README's way to correct a run: what it leaves is then of the corrected one, the student too. */
+static void corrected(void **state) {
+  static const char word[] = " stages.student.train.steps=20";
+  char words[1024];
+  forget("corrected");
+  forget("fresh");
+  run_into(&(start){0}, PET ONE, "corrected");
+  snprintf(words, sizeof words, "%s%s --out @/corrected", PET ONE, word);
+  expect(2, words, "corrected/run: this folder holds another run");
+  same_as(&pet, "pet", "corrected");
+  assert_int_equal(remove(under("corrected/run/result.json")), 0);
+  expect(0, words, "corrected/student: this student is not the run's any more; it is replaced\n");
+  snprintf(words, sizeof words, "%s%s", PET ONE, word);
+  run_into(&(start){0}, words, "fresh");
+  same_as(&pet, "fresh", "corrected");
+  same_file("fresh/student/config.json", "corrected/student/config.json");
+  assert_false(cz_fs_exists(under("corrected/.student.cloze-new")));
+  snprintf(words, sizeof words, "%s%s --out @/corrected", PET ONE, word);
+  expect(0, words, "");
+  assert_null(strstr(said(), "it is replaced")); /* it is the run's */
+}
+
+/* Draws by another seed: what is laid out is that seed's. */
+static void another_seed(void **state) {
+  forget("seed");
+  run_into(&(start){0}, PET ONE " seeds=[2]", "seed");
+  char *text = read_text(under("seed/student/README.md"), NULL);
+  if (!strstr(text, ", seed 2, ")) fail_msg("it says:\n%s", text);
+  free(text);
+  text = read_text(under("seed/result.json"), NULL);
+  assert_non_null(strstr(text, "\"student\": {"));
+  free(text);
+}
+
 /* The first file of scores does not fit on the disk. */
 static void full_disk(void **state) {
   forget("full");
@@ -242,6 +276,7 @@ static int make_whole(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(second_run),     cmocka_unit_test(changed_data),
+      cmocka_unit_test(corrected),      cmocka_unit_test(another_seed),
       cmocka_unit_test(full_disk),      cmocka_unit_test(killed_pet),
       cmocka_unit_test(killed_run),     cmocka_unit_test(killed_pet_jobs),
       cmocka_unit_test(killed_run_jobs)};

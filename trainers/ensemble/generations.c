@@ -57,15 +57,25 @@ static double grown(const cz_ipet *s, double n, int64_t power) {
   return n < LARGEST ? n : LARGEST;
 }
 
-/** Texts of a set of GENERATION (0: T itself) when T has T and D is large enough. */
+/* The generation whose size GENERATION has: itself, or the last that it takes to reach the target,
+ * when it comes after that. A number of generations that is given has no such last one. */
+static int64_t growing(const cz_ipet *s, int64_t t, int64_t generation) {
+  const int64_t last = s->generations > 0 ? generation : cz_ipet_generations(s, t);
+  return generation < last ? generation : last;
+}
+
+/** Texts of a set of GENERATION (0: T itself) when T has T and D is large enough. The first set
+ * that reaches the target is the last that grows. */
 int64_t cz_ipet_size(const cz_ipet *s, int64_t t, int64_t generation) {
+  generation = growing(s, t, generation);
   if (t > 0) return (int64_t)grown(s, (double)t, generation);
   return generation == 0 ? 0 : (int64_t)grown(s, (double)s->first, generation - 1);
 }
 
 /** COUNTS [C]: the texts of each label that a member of GENERATION, from 1, is given besides T, of
- * which LABELLED [C] are of each label: c_j(l) - c_0(l). An uneven rest goes to the first labels.
- * Under `ratio` a label that T lacks is never added; `even` adds it. */
+ * which LABELLED [C] are of each label: c_j(l) - c_0(l), with the target's bound on j. An uneven
+ * rest goes to the first labels. Under `ratio` a label that T lacks is never added; `even` adds it.
+ */
 void cz_ipet_counts(int64_t *counts, const cz_ipet *s, const int64_t *labelled, int32_t classes,
                     int64_t generation) {
   int64_t t = 0;
@@ -75,7 +85,7 @@ void cz_ipet_counts(int64_t *counts, const cz_ipet *s, const int64_t *labelled, 
     return;
   }
   for (int32_t c = 0; c < classes; c++)
-    counts[c] = (int64_t)grown(s, (double)labelled[c], generation) - labelled[c];
+    counts[c] = (int64_t)grown(s, (double)labelled[c], growing(s, t, generation)) - labelled[c];
 }
 
 /* N: a share of the OTHERS, at least one but under `code`. */

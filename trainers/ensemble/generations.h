@@ -3,6 +3,8 @@
  *
  * With c_0(l) the texts of label l in T and d the scale, generation j has c_j(l) = d c_(j-1)(l), T
  * and c_j(l) - c_0(l) texts of D. Without T generation 1 has `first` texts, as many of each label.
+ * The first set of `target` texts or more is the last that grows: generations after it have as
+ * many.
  *
  * N = lambda (n - 1) members label, rounded as Python's `round`, half to even. Of three members and
  * fewer that is 0: an error under `code`, elsewhere one labels all the same. */

@@ -1,5 +1,6 @@
 /* What cloze pet leaves beside its experiment's folder. */
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/new_folder.h"
 #include "experiment/pet_internal.h"
 #include "few_shot/chosen.h"
@@ -50,15 +51,28 @@ static void teacher_name(char out[32], const results *r) {
     snprintf(out, 32, "%s", r->first);
 }
 
+/* Of several seeds or rows the first, which is also the one whose folders folder_of finds. */
+static cz_status find_metrics(results *r) {
+  const json_t *first = json_array_get(r->plan, 0);
+  const char *name = json_string_value(json_object_get(first, "name"));
+  char seed[32];
+  snprintf(seed, sizeof seed, "%lld",
+           (long long)json_integer_value(json_object_get(first, "seed")));
+  const json_t *rows = json_object_get(r->result, "metrics"),
+               *row = name ? json_object_get(rows, name) : NULL;
+  r->stages = json_object_get(row, seed);
+  return r->stages ? CZ_OK
+                   : CZ_FAIL(CZ_ECORRUPT, "%s/result.json has no row %s, seed %s", r->run,
+                             name ? name : "of plan.json", seed);
+}
+
 static cz_status open_files(results *r) {
   char path[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, r->run, "result.json"));
   CZ_TRY(cz_json_open(&r->result, path));
   CZ_TRY(cz_fs_join(path, sizeof path, r->run, "plan.json"));
   CZ_TRY(cz_json_open(&r->plan, path));
-  const json_t *row = json_object_get(json_object_get(r->result, "metrics"), "pet");
-  r->stages = json_object_get(row, "1");
-  return r->stages ? CZ_OK : CZ_FAIL(CZ_ECORRUPT, "%s/result.json has no row pet, seed 1", r->run);
+  return find_metrics(r);
 }
 
 /* The texts again, as the student's stage drew them. */
@@ -205,15 +219,46 @@ static cz_status copy_files(const char *from, const char *to) {
   return st;
 }
 
-/* The student's model under a name that does not depend on the run; it is whole or not there. */
+/* Whether the files A and B hold the same; false also where one cannot be read. */
+static bool same_file(const char *a, const char *b) {
+  enum { PIECE = 1 << 16 };
+  char piece[2][PIECE];
+  FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+  bool same = f && g;
+  for (size_t n = PIECE; same && n == PIECE;) {
+    n = fread(piece[0], 1, PIECE, f);
+    same = fread(piece[1], 1, PIECE, g) == n && !memcmp(piece[0], piece[1], n) && !ferror(f);
+  }
+  if (f) fclose(f);
+  if (g) fclose(g);
+  return same;
+}
+
+/* Whether the folder COPY has each file of FOLDER as it is there. */
+static bool same_files(const char *folder, const char *copy) {
+  char a[4096], b[4096];
+  DIR *d = opendir(folder);
+  bool same = d != NULL;
+  for (const struct dirent *e; same && (e = readdir(d));)
+    if (e->d_name[0] != '.')
+      same = cz_fs_join(a, sizeof a, folder, e->d_name) == CZ_OK &&
+             cz_fs_join(b, sizeof b, copy, e->d_name) == CZ_OK && same_file(a, b);
+  if (d) closedir(d);
+  return same;
+}
+
+/* The student's model under a name that does not depend on the run; it is whole or not there, and
+ * an earlier one of a run that was corrected since is there until this one is. */
 static cz_status put_student(const results *r) {
   char folder[4096], model[4096], path[4096];
   cz_new_folder to;
   CZ_TRY(cz_fs_join(path, sizeof path, r->r->out, "student"));
-  if (cz_fs_exists(path)) return CZ_OK; /* of this run: the folder is its own */
   CZ_TRY(folder_of(folder, sizeof folder, r, "student"));
   CZ_TRY(cz_fs_join(model, sizeof model, folder, "model"));
-  CZ_TRY(cz_new_folder_open(&to, path));
+  const bool there = cz_fs_is_dir(path);
+  if (there && same_files(model, path)) return CZ_OK;
+  if (there) cz_warn("%s: this student is not the run's any more; it is replaced", path);
+  CZ_TRY(there ? cz_new_folder_open_over(&to, path) : cz_new_folder_open(&to, path));
   cz_status st = copy_files(model, to.aside);
   if (st == CZ_OK) st = cz_new_folder_commit(&to);
   cz_new_folder_discard(&to);

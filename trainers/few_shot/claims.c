@@ -4,6 +4,7 @@
 #include "base/stop.h"
 #include "checkpoint/checkpoint.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -17,9 +18,31 @@ cz_status cz_member_folder(char *out, size_t n, const char *stage, const cz_memb
   return cz_fs_join(out, n, stage, name);
 }
 
-/* Whether the member in FOLDER has left scores of these texts; damaged ones are made anew, which
- * whoever makes them SAYS. */
-static bool is_done(const cz_examples *e, const char *folder, bool says) {
+/* Whether the member NAME of those in FOLDER has left scores, or what training goes on from. */
+static bool has_begun(const char *folder, const char *name) {
+  char member[4096], scores[4096];
+  if (cz_fs_join(member, sizeof member, folder, name) != CZ_OK ||
+      cz_fs_join(scores, sizeof scores, member, CZ_SCORES_FILE) != CZ_OK)
+    return cz_error_clear(), false;
+  return cz_fs_exists(scores) || cz_checkpoint_exists(member);
+}
+
+/** Whether something was computed of a member of STAGE, a folder, whatever its configuration was.
+ */
+bool cz_members_begun(const char *stage) {
+  char folder[4096];
+  bool begun = false;
+  if (cz_fs_join(folder, sizeof folder, stage, "members") != CZ_OK) return cz_error_clear(), false;
+  DIR *d = opendir(folder);
+  for (const struct dirent *e; d && !begun && (e = readdir(d));)
+    begun = e->d_name[0] != '.' && has_begun(folder, e->d_name);
+  if (d) closedir(d);
+  return begun;
+}
+
+/** Whether the member in FOLDER has left scores of the texts of E; damaged ones are made anew,
+ * which whoever makes them SAYS. */
+bool cz_member_is_done(const cz_examples *e, const char *folder, bool says) {
   cz_member_scores scores;
   char path[4096];
   if (cz_fs_join(path, sizeof path, folder, CZ_SCORES_FILE) != CZ_OK || !cz_fs_exists(path))
@@ -70,7 +93,7 @@ static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz
   int lock = -1;
   *open = false;
   CZ_TRY(cz_member_folder(folder, sizeof folder, l->folder, &l->plans[i]));
-  if (is_done(e, folder, false)) return CZ_OK;
+  if (cz_member_is_done(e, folder, false)) return CZ_OK;
   CZ_TRY(cz_fs_make_dirs(folder));
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "lock"));
   cz_status st = cz_fs_lock(path, &lock);
@@ -80,7 +103,7 @@ static cz_status take(cz_members *m, const cz_member_list *l, size_t i, const cz
     return CZ_OK;
   }
   CZ_TRY(st);
-  if (!is_done(e, folder, true)) /* it may have ended meanwhile */
+  if (!cz_member_is_done(e, folder, true)) /* it may have ended meanwhile */
     st = compute_one(m, l, i, folder);
   cz_fs_unlock(&lock);
   return st;

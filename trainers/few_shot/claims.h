@@ -20,6 +20,8 @@ typedef struct cz_member_list {
 
 CZ_MUST cz_status cz_member_folder(char *out, size_t n, const char *stage,
                                    const cz_member_plan *plan);
+bool cz_member_is_done(const cz_examples *e, const char *folder, bool says);
+bool cz_members_begun(const char *stage);
 CZ_MUST cz_status cz_members_compute(cz_members *m, const cz_member_list *list);
 
 #endif

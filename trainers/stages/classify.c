@@ -64,6 +64,15 @@ static cz_weighting weighting_of(const cz__classifying *c) {
                                                        : CZ_WEIGHT_UNIFORM;
 }
 
+/* A generation of a T that has reached the target would be trained on T alone. */
+static cz_status can_grow(const cz__classifying *c, const cz_recipe *recipe, int64_t t) {
+  if (!*c->keys.from || t < c->keys.target) return CZ_OK;
+  return cz_config_error(cz_config_get(recipe->node, cz_classify_section.name),
+                         "target: T has %lld texts and the sets of generations grow to %lld, so "
+                         "there is nothing to add; a larger target adds texts",
+                         (long long)t, (long long)c->keys.target);
+}
+
 /* The generation before this one, where `from` names it. */
 static cz_status read_before(cz__classifying *c, const cz_recipe *recipe) {
   const cz__classify_keys *k = &c->keys;
@@ -196,6 +205,7 @@ static cz_status encode(cz__classifying *c, cz_session *s, const char *folder) {
   if (!cz_session_writes(s)) return CZ_OK;
   CZ_TRY(cz_generation_note(folder, 0, c->plans, c->n));
   CZ_TRY(cz_member_folder(member, sizeof member, folder, &c->plans[0]));
+  if (cz_member_is_done(c->f.examples, member, true)) return CZ_OK;
   return cz_encoder_run(&o, member);
 }
 
@@ -234,6 +244,7 @@ static cz_status run(cz_session *s, const cz_recipe *recipe, cz_stage_output *ou
   CZ_GO(st, cz__classify_input(&c, c.f.examples->file), done);
   CZ_GO(st, has_texts(&c, recipe, !c.f.examples->t.n), done);
   CZ_GO(st, can_keep(&c, recipe), done);
+  CZ_GO(st, can_grow(&c, recipe, (int64_t)c.f.examples->t.n), done);
   CZ_GO(st, draw_demonstrations(&c, recipe), done);
   CZ_GO(st, read_before(&c, recipe), done);
   CZ_GO(st, make_plans(&c, recipe), done);
@@ -278,6 +289,7 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
   CZ_TRY(cz__classify_bind(&c, recipe, 0));
   const cz_examples_keys *k = &c.f.keys;
   CZ_TRY(has_texts(&c, recipe, (!*k->train || !k->labelled) && !k->chosen));
+  CZ_TRY(can_grow(&c, recipe, *k->train ? k->labelled + k->chosen : k->chosen));
   const cz_member_shape shape = {.classifier = !cz__classify_prompts(&c),
                                  .temperature = 1,
                                  .lm = c.keys.lm,

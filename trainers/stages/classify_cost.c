@@ -24,8 +24,9 @@ static cz_status cost_pattern(const cz__classifying *c, const cz_few_shot_cost *
   CZ_TRY(cz_few_shot_cost_read(&labelled, x, CZ_COUNT_T, pattern, CZ_READ_TO_TRAIN));
   CZ_TRY(cz_few_shot_cost_read(&d, x, CZ_COUNT_D, pattern, CZ_READ_TO_TRAIN));
   if (*c->keys.from)
-    CZ_TRY(cz_few_shot_cost_generation(&labelled, x, &d, c->keys.from,
-                                       &(cz_ipet){.scale = c->keys.scale, .first = c->keys.first}));
+    CZ_TRY(cz_few_shot_cost_generation(
+        &labelled, x, &d, c->keys.from,
+        &(cz_ipet){.scale = c->keys.scale, .target = c->keys.target, .first = c->keys.first}));
   if (c->keys.lm > 0 && c->keys.fidelity == CZ_FIDELITY_CODE)
     CZ_TRY(cz_few_shot_cost_read_padded(&masked, x, CZ_COUNT_D, pattern));
   else if (c->keys.lm > 0)

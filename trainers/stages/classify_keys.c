@@ -74,7 +74,9 @@ static const cz_key_spec section_keys[] = {
     CZ_KEY(cz__classify_keys, share, REAL, .fallback = "0.25", .min = 1e-6, .max = 1,
            .help = "iPET: the part of the other members that label for one"),
     CZ_KEY(cz__classify_keys, target, INT, .fallback = "1000", .min = 1, .max = 1e9,
-           .unit = "texts", .help = "iPET: no generation's set is larger but the last one's"),
+           .unit = "texts",
+           .help = "iPET: sets grow until one has so many, which is the last that grows, and may "
+                   "have more; a generation after it has as many as that one"),
     CZ_KEY(cz__classify_keys, first, INT, .fallback = "10", .min = 1, .max = 1e9, .unit = "texts",
            .help = "iPET without T: the set of the first generation"),
     CZ_KEY(cz__classify_keys, likely, INT, .fallback = "100", .min = 0, .max = 1e9, .unit = "texts",

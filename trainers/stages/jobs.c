@@ -16,24 +16,38 @@
 
 extern char **environ;
 
-/* The environment with THREADS for each process's own share of the cores. */
+static const char threads_name[] = "OMP_NUM_THREADS";
+
+/* Whether the VARIABLE of an environment says how many threads there are. */
+static bool says_threads(const char *variable) {
+  const size_t n = sizeof threads_name - 1;
+  return !strncmp(variable, threads_name, n) && variable[n] == '=';
+}
+
+/* The environment with THREADS for each process. */
 static cz_status environment(char ***out, char *variable, size_t n, int threads) {
-  static const char name[] = "OMP_NUM_THREADS=";
   size_t count = 0, kept = 0;
   while (environ[count]) count++;
   CZ_TRY(cz_alloc(out, count + 2, sizeof **out));
   for (size_t i = 0; i < count; i++)
-    if (strncmp(environ[i], name, sizeof name - 1)) (*out)[kept++] = environ[i];
-  snprintf(variable, n, "%s%d", name, threads);
+    if (!says_threads(environ[i])) (*out)[kept++] = environ[i];
+  snprintf(variable, n, "%s=%d", threads_name, threads);
   (*out)[kept] = variable;
   return CZ_OK;
 }
 
+/* Threads of each of N processes: a share of those that the user asks for, else of the cores. */
+static int share_of(int64_t n) {
+  const int all = getenv(threads_name) ? omp_get_max_threads() : omp_get_num_procs(),
+            share = all / (int)n;
+  return share > 0 ? share : 1;
+}
+
 /** Starts N - 1 processes of this program with ARGV, so that with this one there are N, each with
- * its share of the cores; WHAT is the folder that they work in, for the message. End with
- * cz_jobs_wait, also after a failure. */
+ * its share of the cores, or of the threads that OMP_NUM_THREADS asks for; WHAT is the folder that
+ * they work in, for the message. End with cz_jobs_wait, also after a failure. */
 cz_status cz_jobs_start(cz_jobs *jobs, int64_t n, char *const argv[], const char *what) {
-  const int share = omp_get_num_procs() / (int)n, threads = share > 0 ? share : 1;
+  const int threads = share_of(n);
   char **env = NULL;
   char variable[64];
   cz_status st = CZ_OK;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 #include "checkpoint/checkpoint.h"
+#include "few_shot/claims.h"
 #include "stages/go_on.h"
 #include "stages/jobs.h"
 #include "stages/result.h"
@@ -165,13 +166,16 @@ typedef struct work {
   json_t *record;
 } work;
 
+/* Whether something was computed in FOLDER: of the stage itself, or of a member of it. */
+static bool has_begun(const char *folder) {
+  return holds(folder, "result.json") || cz_checkpoint_exists(folder) || cz_members_begun(folder);
+}
+
 /* A folder in which something was computed belongs to its configuration and files:
  * others mean two runs in one folder. Before that, a configuration that was wrong may
  * be mended. */
 static cz_status check_owner(const work *w) {
-  if (!holds(w->folder, "config.yaml") ||
-      (!holds(w->folder, "result.json") && !cz_checkpoint_exists(w->folder)))
-    return CZ_OK;
+  if (!holds(w->folder, "config.yaml") || !has_begun(w->folder)) return CZ_OK;
   return same(w->identity, w->record, w->folder, "config.yaml", w->identity != w->node);
 }
 

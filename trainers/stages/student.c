@@ -1,6 +1,7 @@
 #include "stages/student.h"
 #include "base/fs.h"
 #include "few_shot/task_file.h"
+#include "metrics/statistics.h"
 #include "stages/model_folder.h"
 
 #include <inttypes.h>
@@ -13,13 +14,14 @@ static cz_status add_set(cz_buf *out, const char *name, const cz_text_set *set) 
   return cz_buf_addf(out, "| %s | %s | %zu | %016" PRIx64 " |\n", name, set->path, set->n, hash);
 }
 
-/* A share and the half width of its 95 % interval over test texts of this size, by the normal
- * approximation. */
+/* A share and the half width of its 95 % interval over test texts of this size: the normal
+ * approximation, and of shares near 0 and 1 the least error that a report gives them. */
 static cz_status add_share(cz_buf *out, const char *name, const json_t *value, size_t n) {
   const double p = json_number_value(value);
   if (!json_is_number(value)) return CZ_OK;
-  return cz_buf_addf(out, "- %s: %.4f +- %.4f (95 %% over %zu test texts)\n", name, p,
-                     1.96 * sqrt(p * (1 - p) / (double)n), n);
+  const double error = fmax(sqrt(p * (1 - p) / (double)n), cz_stats_share_error(p * (double)n, n));
+  return cz_buf_addf(out, "- %s: %.4f +- %.4f (95 %% over %zu test texts)\n", name, p, 1.96 * error,
+                     n);
 }
 
 /* Who answers only where the student is sure: what is right then, and below which probability he
