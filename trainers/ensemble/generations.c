@@ -58,9 +58,9 @@ static double grown(const cz_ipet *s, double n, int64_t power) {
 }
 
 /* The generation whose size GENERATION has: itself, or the last that it takes to reach the target,
- * when it comes after that. A number of generations that is given has no such last one. */
+ * when it comes after that. */
 static int64_t growing(const cz_ipet *s, int64_t t, int64_t generation) {
-  const int64_t last = s->generations > 0 ? generation : cz_ipet_generations(s, t);
+  const int64_t last = cz_ipet_generations(s, t);
   return generation < last ? generation : last;
 }
 
