@@ -78,6 +78,33 @@ static void test_refused_values_of_rows(void **state) {
   cz_plan_close(&plan);
 }
 
+/* `only` some stages is `without` all others, and names no stage that a scale adds. */
+static void test_only_some_stages(void **state) {
+  static const char list[] = "  - {name: <a>, without: [score]}\n"
+                             "  - {name: b, without: [learn], set: {tune.init: ''}}\n";
+  static const char same[] = "  - {name: <a>, only: [learn, tune]}\n"
+                             "  - {name: b, only: [tune, score], set: {tune.init: ''}}\n";
+  cz_plan plan, other;
+  OK(open_with(&plan, with_rows(list, axis), "columns=[{name: l, value: tune.loss}]"));
+  OK(open_with(&other, with_rows(same, axis), "columns=[{name: l, value: tune.loss}]"));
+  assert_int_equal(plan.n_rows, 4); /* b has no stage of the axis and stands once */
+  assert_int_equal(other.n_rows, 4);
+  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
+    assert_true(plan.stages[k].left_out == other.stages[k].left_out);
+    if (!plan.stages[k].left_out) assert_string_equal(plan.stages[k].key, other.stages[k].key);
+  }
+  assert_int_equal(cz_plan_uses(&other, 0), 3 * 3);
+  assert_int_equal(cz_plan_uses(&other, 2), 3);
+  cz_plan_close(&plan);
+  cz_plan_close(&other);
+  refuses_rows("  - {name: <a>, only: [lern]}\n", "only: 'lern' is no stage of this file");
+  refuses_rows("  - {name: <a>, only: []}\n", "only: no stage");
+  refuses_rows("  - {name: <a>, only: learn}\n", "expected a list");
+  refuses_rows("  - {name: <a>, only: [learn], without: [tune]}\n",
+               "a row is `without` some stages or has `only` some, not both");
+  refuses_rows("  - {name: <a>, only: [tune]}\n", "the row is without the stage 'learn'");
+}
+
 /* A table with rows at some values only has empty places there, and the paper's numbers below those
  * rows that it has by value; the page has the same. */
 static void test_report_of_some_values(void **state) {
@@ -117,11 +144,83 @@ static void test_report_of_some_values(void **state) {
   cz_results_close(&r);
 }
 
+/* <a> has one seed at 2 and two at 32, b two everywhere. */
+static const char fewer[] =
+    "  - {name: <a>, seeds: {2: 1, 32: 2}, set: {learn.objective.name: prefix_lm}}\n"
+    "  - {name: b, seeds: 2, set: {learn.objective.name: bert_style}}\n";
+
+/* Rows with fewer seeds: the stages of the others are not planned, and nothing else changes. */
+static void test_rows_with_fewer_seeds(void **state) {
+  static const size_t seeds[] = {1, 3, 2, 2, 2, 2, 3};
+  cz_plan plan, all;
+  char more[512];
+  snprintf(more, sizeof more, "%s%s", control, axis);
+  OK(open_with(&plan, with_rows(fewer, more), NULL));
+  OK(open_with(&all, with(control, axis), NULL));
+  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
+    const size_t seed = k / 3 / plan.n_rows, row = k / 3 % plan.n_rows;
+    assert_int_equal(plan.rows[row].n_seeds, seeds[row]);
+    assert_true(plan.stages[k].left_out == (all.stages[k].left_out || seed >= seeds[row]));
+    if (!plan.stages[k].left_out) assert_string_equal(plan.stages[k].key, all.stages[k].key);
+  }
+  assert_int_equal(cz_plan_uses(&plan, 0), 1 + 3 + 2 + 3 * 2);
+  cz_plan_close(&plan);
+  cz_plan_close(&all);
+  /* a run with fewer seeds than a row may have; and with more, of which the row has its own */
+  OK(cz_plan_open(&plan, write_text("x.yaml", with_rows(fewer, more)), NULL, 1, NULL, 0, NULL));
+  assert_int_equal(plan.rows[2].n_seeds, 1);
+  cz_plan_close(&plan);
+  OK(cz_plan_open(&plan, write_text("x.yaml", with_rows(fewer, more)), NULL, 5, NULL, 0, NULL));
+  assert_int_equal(plan.rows[1].n_seeds, 5);
+  assert_int_equal(plan.rows[2].n_seeds, 2);
+  cz_plan_close(&plan);
+}
+
+/* Means and intervals are of the seeds that a row has, differences of those that both have: b - <a>
+ * at 2 is 11 - 10 of one seed, at 32 (17 + 17) / 2; the scores are in axis_run.c. */
+static void test_report_of_fewer_seeds(void **state) {
+  cz_results r;
+  cz_comparison t;
+  cz_buf text = {0};
+  char more[512];
+  snprintf(more, sizeof more, "%s%s", control, axis);
+  write_axis_run(with_rows(fewer, more));
+  OK(cz_results_open(&r, folder()));
+  OK(cz_compare_open(&t, &r));
+  assert_int_equal(r.done, r.total);
+  assert_int_equal(cz_compare_at(&t, 0, 0)->ours.n, 1);
+  assert_int_equal(cz_compare_at(&t, 0, 2)->ours.n, 2);
+  assert_true(cz_compare_at(&t, 0, 2)->ours.mean == 14);
+  assert_int_equal(cz_compare_at(&t, 0, 3)->difference.n, 1);
+  assert_true(cz_compare_at(&t, 0, 3)->difference.mean == 1);
+  assert_int_equal(cz_compare_at(&t, 0, 5)->difference.n, 2);
+  assert_true(cz_compare_at(&t, 0, 5)->difference.mean == 16.5);
+  assert_int_equal(r.costs[0].seeds, 1);
+  OK(cz_compare_remarks(&text, &t));
+  assert_says(&text, "Fewer seeds, by the file: <a>@2 (1), <a>@32 (2), b@2 (2), b@8 (2), b@32 (2). "
+                     "Rows are compared over the seeds that both have.\n");
+  cz_buf_free(&text);
+  cz_compare_close(&t);
+  cz_results_close(&r);
+}
+
+static void test_refused_seeds_of_rows(void **state) {
+  refuses_rows("  - {name: <a>, seeds: 4}\n", "4 is not between 1 and 3");
+  refuses_rows("  - {name: <a>, seeds: 0}\n", "0 is not between 1 and 3");
+  refuses_rows("  - {name: <a>, seeds: {9: 1}}\n",
+               "'9' is no value of the axis at which the row stands");
+  refuses_rows("  - {name: <a>, at: [2], seeds: {8: 1}}\n",
+               "'8' is no value of the axis at which the row stands");
+  refuses_rows("  - {name: <a>, seeds: [1]}\n", "expected");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
 
 int main(void) {
-  const struct CMUnitTest tests[] = {TEST(test_rows_at_some_values),
-                                     TEST(test_refused_values_of_rows),
-                                     TEST(test_report_of_some_values)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_rows_at_some_values),   TEST(test_refused_values_of_rows),
+      TEST(test_report_of_some_values), TEST(test_only_some_stages),
+      TEST(test_rows_with_fewer_seeds), TEST(test_report_of_fewer_seeds),
+      TEST(test_refused_seeds_of_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

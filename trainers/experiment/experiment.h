@@ -23,9 +23,11 @@
  *     pretrain: {kind: pretrain, ...}
  *     finetune: {kind: finetune, init: $pretrain, ...}
  *   rows: [{name: ..., paper: {COLUMN: number}, set: {pretrain.objective.name: lm},
- *           without: [STAGE, ...], at: [VALUE, ...]}, ...]
+ *           without: [STAGE, ...], at: [VALUE, ...], seeds: N}, ...]
+ *                          only: [STAGE, ...] in place of `without` all others
  *                          at: of the axis, else all; rows of one name stand at other values
- *                          each; a number of the paper may be {VALUE: number, ...}
+ *                          each; seeds: the first N, else all; a number of the paper, and
+ *                          seeds, may be {VALUE: number, ...}
  *   control: {name: ..., without: [...], set: {...}, paper: {...}}
  *                          a row behind the others, which says whether what they do helps
  *                          at all: a key of its own, so that a file with rows of its own
@@ -76,7 +78,7 @@ typedef struct cz_plan_stage {
   const char *init;           /* name of the stage whose model it starts from, or null */
   const cz_config_node *init_node; /* where `init` says so */
   size_t *from, n_from; /* numbers of all stages of the row that it names, `init` first */
-  bool left_out;        /* the row does without it: it has no key and never runs */
+  bool left_out;        /* the row does without it, or without its seed: no key, and never run */
   bool first;           /* of those with its kind and key: the others share its folder */
   size_t shorter;       /* number of the stage whose training this one goes on; SIZE_MAX: none */
   char key[CZ_KEY_TEXT_BYTES];
@@ -88,6 +90,7 @@ typedef struct cz_plan_row {
   const cz_config_node *node;
   const cz_config_node *paper; /* {COLUMN: number} at its value of the axis; or null */
   size_t point;                /* of the axis; SIZE_MAX: the row has none */
+  size_t n_seeds; /* it has the first of the plan's; the stages of others are left out */
 } cz_plan_row;
 
 typedef struct cz_axis {

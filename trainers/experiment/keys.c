@@ -58,9 +58,15 @@ static const cz_key_spec row_keys[] = {
                  .help = "stages that do not run for this row; one that would start from them "
                          "starts from elsewhere, e.g. set: {finetune.init: ''}, which draws its "
                          "weights from the seed"),
+    CZ_KEY_OTHER("only", TREE, .fallback = "", .holds = "list of stages",
+                 .help = "the stages that run for this row, instead of `without` all others"),
     CZ_KEY_OTHER("at", TREE, .fallback = "", .holds = "list",
                  .help = "the values of the axis at which the row stands, without it all; rows of "
                          "one name stand at other values each, with settings of their own"),
+    CZ_KEY_OTHER("seeds", TREE, .fallback = "", .holds = "number, or mapping of numbers",
+                 .help =
+                     "how many of the file's seeds the row has, the first ones, without it all; "
+                     "or a mapping by the values of the axis, e.g. {10: 5, 100: 5}"),
     CZ_KEY_OTHER("paper", TREE, .fallback = "", .holds = "mapping of numbers",
                  .help = "the paper's values, by names that columns refer to; or a mapping by the "
                          "values of the axis, e.g. {accuracy: {10: 60.0, 50: 79.5}}"),

@@ -130,25 +130,6 @@ static cz_status check_settings(const cz_plan_row *row, const cz_config_node *st
   return CZ_OK;
 }
 
-/* The names in the row's `without`, each of a stage of the file. */
-static cz_status read_without(bool *out, const cz_plan_row *row, const cz_config_node *stages,
-                              const char *name) {
-  const cz_config_node *list = cz_config_get(row->node, "without");
-  *out = false;
-  if (!list) return CZ_OK;
-  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
-  for (size_t i = 0; i < cz_config_count(list); i++) {
-    const char *text;
-    size_t s = 0;
-    CZ_TRY(cz_config_text(&text, cz_config_at(list, i)));
-    while (s < cz_config_count(stages) && strcmp(text, cz_config_key_at(stages, s))) s++;
-    if (s == cz_config_count(stages))
-      return cz_config_error(cz_config_at(list, i), "without: '%s' is no stage of this file", text);
-    *out |= !strcmp(text, name);
-  }
-  return CZ_OK;
-}
-
 /* A stage that a row does without is neither set nor named in it. */
 static cz_status check_left_out(cz_plan *p, const cz_plan_row *row, size_t k) {
   const cz_plan_stage *s = &p->stages[k];
@@ -202,12 +183,14 @@ static cz_status resolve_stage(cz_plan *p, const cz_config_node *root, const cz_
                                size_t seed, size_t row, size_t index) {
   cz_plan_stage *s = cz_plan_at(p, seed, row, index);
   char word[64];
+  bool has = false;
   s->name = cz_config_key_at(stages, index);
   s->node = cz_config_at(stages, index);
   CZ_TRY(cz_config_expect(s->node, CZ_CONFIG_MAPPING));
   if (!cz_config_get(s->node, "kind")) return no_kind(p, stages, index);
   CZ_TRY(cz_stage_kind_of(&s->kind, s->node));
-  CZ_TRY(read_without(&s->left_out, &p->rows[row], p->all_stages, s->name));
+  CZ_TRY(cz__plan_row_has(&has, p->rows[row].node, s->name, strlen(s->name), p->all_stages));
+  s->left_out = !has;
   CZ_TRY(with_common(p, root, s->kind, &s->node));
   CZ_TRY(with_row(p, &p->rows[row], s->name, &s->node));
   CZ_TRY(with_axis(p, &p->rows[row], s->name, &s->node));
@@ -276,6 +259,14 @@ static cz_status find_shorter(cz_plan *p) {
   return CZ_OK;
 }
 
+/* Rows may have fewer seeds than the plan. */
+static void leave_out_seeds(cz_plan *p) {
+  for (size_t s = 0; s < p->n_seeds; s++)
+    for (size_t r = 0; r < p->n_rows; r++)
+      for (size_t i = 0; i < p->n_stages; i++)
+        cz_plan_at(p, s, r, i)->left_out |= s >= p->rows[r].n_seeds;
+}
+
 /** Resolves every stage of every row and seed of the experiment ROOT. */
 cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root) {
   const cz_config_node *stages;
@@ -293,5 +284,6 @@ cz_status cz__plan_resolve(cz_plan *p, const cz_config_node *root) {
         if (st != CZ_OK)
           return CZ_NOTE(st, "row %s, stage %s", p->rows[r].name, cz_config_key_at(stages, i));
       }
+  leave_out_seeds(p);
   return find_shorter(p);
 }

@@ -202,27 +202,14 @@ cz_status cz__plan_axis_stages(cz_plan *p, const cz_config_node *stages) {
   return st;
 }
 
-/* Whether LIST, a row's `without`, has the stage of KEY. */
-static cz_status is_without(bool *found, const cz_config_node *list, const char *key) {
-  const char *text;
-  for (size_t i = 0; !*found && i < cz_config_count(list); i++) {
-    CZ_TRY(cz_config_text(&text, cz_config_at(list, i)));
-    *found = is_of(key, text);
-  }
-  return CZ_OK;
-}
-
 /* Whether the row of NODE is without all stages of the axis: then all values are alike to it. */
 static cz_status lacks_axis(bool *lacks, const cz_plan *p, const cz_config_node *node) {
-  const cz_config_node *list = cz_config_get(node, "without");
-  *lacks = !p->axis.node;
-  if (!list || !p->axis.node) return CZ_OK;
-  CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
-  *lacks = true;
-  for (size_t k = 0; *lacks && k < p->axis.n_keys; k++) {
-    *lacks = false;
-    CZ_TRY(is_without(lacks, list, p->axis.keys[k]));
+  bool has = !p->axis.node;
+  for (size_t k = 0; !has && k < p->axis.n_keys; k++) {
+    const char *key = p->axis.keys[k];
+    CZ_TRY(cz__plan_row_has(&has, node, key, strcspn(key, "."), NULL));
   }
+  *lacks = !has || !p->axis.node;
   return CZ_OK;
 }
 
@@ -278,11 +265,8 @@ static cz_status read_at(bool *stands, const cz_plan *p, const cz_config_node *n
   return CZ_OK;
 }
 
-/* One of the paper's values: a number, or a number for some of the values where the row STANDS. */
-static cz_status check_number(const cz_plan *p, const cz_config_node *node, const bool *stands) {
-  double number;
-  if (cz_config_kind_of(node) != CZ_CONFIG_MAPPING)
-    return cz_config_real(&number, node, -INFINITY, INFINITY);
+/* The keys of NODE are values of the axis where the row STANDS. */
+static cz_status check_values(const cz_plan *p, const cz_config_node *node, const bool *stands) {
   for (size_t i = 0; i < cz_config_count(node); i++) {
     const char *value = cz_config_key_at(node, i);
     const size_t k = point_of(&p->axis, value);
@@ -291,8 +275,18 @@ static cz_status check_number(const cz_plan *p, const cz_config_node *node, cons
                              "'%s' is no value of the axis at which the row "
                              "stands",
                              value);
-    CZ_TRY(cz_config_real(&number, cz_config_at(node, i), -INFINITY, INFINITY));
   }
+  return CZ_OK;
+}
+
+/* One of the paper's values: a number, or a number for some of the values where the row STANDS. */
+static cz_status check_number(const cz_plan *p, const cz_config_node *node, const bool *stands) {
+  double number;
+  if (cz_config_kind_of(node) != CZ_CONFIG_MAPPING)
+    return cz_config_real(&number, node, -INFINITY, INFINITY);
+  CZ_TRY(check_values(p, node, stands));
+  for (size_t i = 0; i < cz_config_count(node); i++)
+    CZ_TRY(cz_config_real(&number, cz_config_at(node, i), -INFINITY, INFINITY));
   return CZ_OK;
 }
 
@@ -321,6 +315,23 @@ static cz_status paper_at(const cz_config_node **out, cz_plan *p, const cz_confi
   return CZ_OK;
 }
 
+/* How many of the plan's seeds the row of NODE has at POINT: a number, or one for some of the
+ * values where it STANDS; of those that the file LISTS. */
+static cz_status read_row_seeds(size_t *out, const cz_plan *p, const cz_config_node *node,
+                                const bool *stands, size_t point, size_t lists) {
+  const cz_config_node *seeds = cz_config_get(node, "seeds");
+  int64_t n;
+  *out = p->n_seeds;
+  if (seeds && cz_config_kind_of(seeds) == CZ_CONFIG_MAPPING) {
+    CZ_TRY(check_values(p, seeds, stands));
+    seeds = point == SIZE_MAX ? NULL : cz_config_get(seeds, p->axis.values[point]);
+  }
+  if (!seeds) return CZ_OK;
+  CZ_TRY(cz_config_int(&n, seeds, 1, (double)lists));
+  if ((size_t)n < *out) *out = (size_t)n;
+  return CZ_OK;
+}
+
 /* Rows of one name stand at other values, each behind the one before. */
 static cz_status check_name(const cz_plan *p, const cz_plan_row *r, const cz_config_node *node) {
   for (size_t j = 0; j < p->n_rows; j++) {
@@ -338,11 +349,11 @@ static cz_status check_name(const cz_plan *p, const cz_plan_row *r, const cz_con
 }
 
 /* Reads the row of NODE into those that it makes, from the plan's next on; there is room for
- * the axis. */
-static cz_status read_row(cz_plan *p, const cz_config_node *node) {
+ * the axis. The file LISTS so many seeds. */
+static cz_status read_row(cz_plan *p, const cz_config_node *node, size_t lists) {
   cz_plan_row r = {.node = node, .point = SIZE_MAX};
   const cz_config_node *n, *paper = cz_config_get(node, "paper");
-  bool lacks, *stands;
+  bool lacks = false, *stands;
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_MAPPING));
   CZ_TRY(cz_config_known(node, &cz_row_keys));
   CZ_TRY(cz_config_need(&n, node, "name"));
@@ -358,6 +369,7 @@ static cz_status read_row(cz_plan *p, const cz_config_node *node) {
     r.point = lacks ? SIZE_MAX : k;
     CZ_TRY(row_name(p, &r));
     CZ_TRY(paper_at(&r.paper, p, paper, r.point));
+    CZ_TRY(read_row_seeds(&r.n_seeds, p, node, stands, r.point, lists));
     CZ_TRY(check_name(p, &r, n));
     p->rows[p->n_rows++] = r;
   }
@@ -369,12 +381,13 @@ cz_status cz__plan_read_rows(cz_plan *p, const cz_config_node *root) {
   const cz_config_node *list, *control = cz_config_get(root, "control");
   CZ_TRY(cz_config_need(&list, root, "rows"));
   CZ_TRY(cz_config_expect(list, CZ_CONFIG_SEQUENCE));
-  const size_t n = cz_config_count(list), points = p->axis.node ? p->axis.n : 1;
+  const size_t n = cz_config_count(list), points = p->axis.node ? p->axis.n : 1,
+               lists = cz_config_count(cz_config_get(root, "seeds"));
   if (n == 0) return cz_config_error(list, "no rows");
   CZ_TRY(cz_arena_alloc(p->arena, &p->rows, (n + 1) * points, sizeof *p->rows));
-  for (size_t i = 0; i < n; i++) CZ_TRY(read_row(p, cz_config_at(list, i)));
+  for (size_t i = 0; i < n; i++) CZ_TRY(read_row(p, cz_config_at(list, i), lists));
   p->control = p->n_rows;
-  return cz_config_is_nothing(control) ? CZ_OK : read_row(p, control);
+  return cz_config_is_nothing(control) ? CZ_OK : read_row(p, control, lists);
 }
 
 /* The row that is LISTED in the file and has the point of ROW, or none; SIZE_MAX: there is no

@@ -176,7 +176,7 @@ static cz_status write_result(const cz_run_request *r, const cz_plan *p,
   for (size_t row = 0; row < p->n_rows && st == CZ_OK; row++) {
     json_t *of_row = json_object();
     json_object_set_new(metrics, p->rows[row].name, of_row);
-    for (size_t seed = 0; seed < p->n_seeds && st == CZ_OK; seed++) {
+    for (size_t seed = 0; seed < p->rows[row].n_seeds && st == CZ_OK; seed++) {
       json_t *of_seed = json_object();
       snprintf(seed_name, sizeof seed_name, "%lld", (long long)p->seeds[seed]);
       json_object_set_new(of_row, seed_name, of_seed);

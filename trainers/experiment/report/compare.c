@@ -527,10 +527,20 @@ static cz_status undefined_remark(cz_buf *out, const cz_results *r, size_t colum
       CZ_TRY(cz_buf_addf(out,
                          "%s: %s has no score under %zu of %zu seeds, because it is not defined "
                          "there: %s.\n",
-                         p->columns[column].name, p->rows[row].name, u->seeds, p->n_seeds,
+                         p->columns[column].name, p->rows[row].name, u->seeds, p->rows[row].n_seeds,
                          cz_compare_why(u)));
   }
   return CZ_OK;
+}
+
+/* Rows that have not all seeds. */
+static cz_status fewer_remark(cz_buf *out, const cz_plan *p) {
+  size_t n = 0;
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (p->rows[row].n_seeds < p->n_seeds)
+      CZ_TRY(cz_buf_addf(out, "%s%s (%zu)", n++ ? ", " : "Fewer seeds, by the file: ",
+                         p->rows[row].name, p->rows[row].n_seeds));
+  return n ? cz_buf_addf(out, ". Rows are compared over the seeds that both have.\n") : CZ_OK;
 }
 
 /* Whether every value is the same, to the last bit, under all seeds that have it, and
@@ -562,6 +572,7 @@ cz_status cz_compare_remarks(cz_buf *out, const cz_comparison *c) {
   if (seeds_agree(r))
     CZ_TRY(cz_buf_addf(out, "All seeds have the same scores in every column: either these columns "
                             "cannot tell the seeds apart, or nothing depends on the seed.\n"));
+  CZ_TRY(fewer_remark(out, p));
   for (size_t i = 0; i < p->n_columns; i++) {
     CZ_TRY(undefined_remark(out, r, i));
     CZ_TRY(lack_remark(out, c, i, LACKS_VERDICT));

@@ -180,7 +180,7 @@ static cz_status print_undefined(cz_buf *out, const cz_results *r, size_t column
     const cz_undefined *u = &r->undefined[column * p->n_rows + row];
     if (u->seeds)
       CZ_TRY(cz_buf_addf(out, "  %s: not defined under %zu of %zu seeds: %s\n", p->rows[row].name,
-                         u->seeds, p->n_seeds, cz_compare_why(u)));
+                         u->seeds, p->rows[row].n_seeds, cz_compare_why(u)));
   }
   return CZ_OK;
 }
