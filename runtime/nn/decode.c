@@ -124,7 +124,7 @@ static void build_step(cz_decoder *d) {
   cz_builder b = {.g = d->step, .model = d->model, .scope = s->name};
   cz_tokens t = cz_layer_decoder_tokens(d->model, d->spans, d->positions, d->prefix);
   cz_value x = cz_layer_embed(&b, s, d->ids, &t), out[CZ_OP_OUT];
-  x = cz_layer_stack(&b, s, x, &t, &reads, false);
+  x = cz_layer_stack(&b, s, s->n, x, &t, &reads, false);
   cz_value in[] = {x, d->last}; /* [beams, D]: only rows that are read */
   cz_graph_op(d->step, out, CZ_OP_gather, "head.gather", 2, in, NULL);
   x = cz_layer_finish(&b, s, out[0], d->spans);

@@ -177,6 +177,18 @@ static cz_value sublayer_out(cz_builder *b, const char *sublayer, cz_value x, cz
   return family_of(b)->norm_place == CZ_NORM_AFTER ? cz_layer_norm(b, name, x, w) : x;
 }
 
+/* The rest of a self-attention layer behind its queries Q [T, H*K]: x + dropout(O attention), or
+ * its norm afterwards. x [T, D]. */
+static cz_value attend(cz_builder *b, cz_value x, cz_value q, const cz_attention_layer *w,
+                       const cz_crossed *keys, cz_value bias, const cz_tokens *t) {
+  cz_value in[7] = {q, keys->k, keys->v, t->spans, keys->spans, t->prefix, bias};
+  cz_value a = attention(b, "self.attention", in, t, t->mask, keys->longest); /* [T, H*K] */
+  a = cz_layer_linear(b, "self.o", a, &w->o);                                 /* [T, D] */
+  return sublayer_out(b, "self", x, a, &w->norm, t, family_of(b)->no_self_dropout);
+}
+
+static cz_value keys_of(const cz_tokens *t) { return t->seen == CZ_ABSENT ? t->spans : t->seen; }
+
 /** The residual self-attention layer: x + dropout(O attention(norm(x))), or its norm
  * afterwards. POSITION_BIAS is the stack's, null without one; with CACHE the keys and values
  * of earlier steps are read too. x [T, D]. */
@@ -185,18 +197,15 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
                                  const cz_cache *cache) {
   cz_value y = sublayer_in(b, "self.norm", x, &w->norm); /* [T, D] */
   cz_value q = cz_layer_linear(b, "self.q", y, &w->q);   /* [T, H*K] */
-  cz_value k = cz_layer_linear(b, "self.k", y, &w->k);
-  cz_value v = cz_layer_linear(b, "self.v", y, &w->v);
-  cz_value k_spans = t->seen == CZ_ABSENT ? t->spans : t->seen;
+  cz_crossed keys = {.spans = keys_of(t), .longest = t->longest};
+  keys.k = cz_layer_linear(b, "self.k", y, &w->k);
+  keys.v = cz_layer_linear(b, "self.v", y, &w->v);
   if (cache) {
-    k = append(b, "self.k.append", cache->k, k, cache->rows);
-    v = append(b, "self.v.append", cache->v, v, cache->rows);
-    k_spans = cache->k_spans;
+    keys.k = append(b, "self.k.append", cache->k, keys.k, cache->rows);
+    keys.v = append(b, "self.v.append", cache->v, keys.v, cache->rows);
+    keys.spans = cache->k_spans;
   }
-  cz_value in[7] = {q, k, v, t->spans, k_spans, t->prefix, param_or_absent(b, position_bias)};
-  cz_value a = attention(b, "self.attention", in, t, t->mask, t->longest); /* [T, H*K] */
-  a = cz_layer_linear(b, "self.o", a, &w->o);                              /* [T, D] */
-  return sublayer_out(b, "self", x, a, &w->norm, t, family_of(b)->no_self_dropout);
+  return attend(b, x, q, w, &keys, param_or_absent(b, position_bias), t);
 }
 
 /** The residual cross-attention layer: queries from x [T, D], keys and values CROSS [S, H*K]
@@ -252,18 +261,51 @@ void cz_layer_enter_block(cz_builder *b, char scope[CZ_SCOPE], const cz_stack *s
   b->block = i;
 }
 
-/** x [T, D] through all blocks of the stack. With RECOMPUTE only the blocks' borders are
+/** x [T, D] through the first N blocks of the stack. With RECOMPUTE only the blocks' borders are
  * kept for backward. */
-cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
+cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, int64_t n, cz_value x, const cz_tokens *t,
                         const cz_stack_reads *reads, bool recompute) {
   char scope[CZ_SCOPE];
-  for (int64_t i = 0; i < s->n; i++) {
+  for (int64_t i = 0; i < n; i++) {
     cz_layer_enter_block(b, scope, s, i);
     cz_graph_block(b->g, scope, recompute);
     x = block(b, s, i, x, t, reads);
   }
   b->scope = s->name;
   cz_graph_block(b->g, s->name, false);
+  return x;
+}
+
+/** Keys and values of the last block, for rows that go through it alone. x [T, D], what the blocks
+ * before it yield. */
+cz_crossed cz_layer_last_keys(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t) {
+  char scope[CZ_SCOPE];
+  const cz_attention_layer *w = &s->blocks[s->n - 1].self;
+  cz_layer_enter_block(b, scope, s, s->n - 1);
+  x = sublayer_in(b, "self.norm", x, &w->norm);
+  cz_crossed keys = {.spans = keys_of(t), .longest = t->longest};
+  keys.k = cz_layer_linear(b, "self.k", x, &w->k);
+  keys.v = cz_layer_linear(b, "self.v", x, &w->v);
+  b->scope = s->name;
+  return keys;
+}
+
+/** The last block on the rows x [R, D] that NAME reads, whose segments are the spans of T: those of
+ * its outputs that it would have for all tokens, if T's mask lets each see all KEYS of its segment
+ * and the stack has no position bias. */
+cz_value cz_layer_last_block(cz_builder *b, const cz_stack *s, const char *name, cz_value x,
+                             const cz_tokens *t, const cz_crossed *keys) {
+  char last[CZ_SCOPE], scope[2 * CZ_SCOPE];
+  const cz_block *w = &s->blocks[s->n - 1];
+  const char *before = b->scope;
+  cz_layer_enter_block(b, last, s, s->n - 1);
+  snprintf(scope, sizeof scope, "%s.%s", last, name);
+  b->scope = scope;
+  cz_value y = sublayer_in(b, "self.norm", x, &w->self.norm); /* [R, D] */
+  cz_value q = cz_layer_linear(b, "self.q", y, &w->self.q);   /* [R, H*K] */
+  x = attend(b, x, q, &w->self, keys, CZ_ABSENT, t);
+  x = cz_layer_feed_forward(b, x, &w->ffn, t);
+  b->scope = before;
   return x;
 }
 
@@ -280,7 +322,7 @@ cz_value cz_layer_encoder(cz_builder *b, cz_value ids, const cz_tokens *t, bool 
   const cz_stack_reads none = {0};
   b->scope = s->name;
   cz_value x = cz_layer_embed(b, s, ids, t);
-  x = cz_layer_stack(b, s, x, t, &none, recompute);
+  x = cz_layer_stack(b, s, s->n, x, t, &none, recompute);
   return cz_layer_finish(b, s, x, t->spans);
 }
 

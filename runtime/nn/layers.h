@@ -90,9 +90,13 @@ cz_value cz_layer_feed_forward(cz_builder *b, cz_value x, const cz_ffn_layer *w,
                                const cz_tokens *t);
 cz_crossed cz_layer_crossed(cz_builder *b, const cz_attention_layer *w, const cz_encoded *encoded);
 /* Stacks and their ends. stack is the blocks alone; finish, the last norm and dropout, is
- * apart, because a head that reads few rows gathers them first and norms only those. */
-cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t,
+ * apart, because a head that reads few rows gathers them first and norms only those. Where tokens
+ * see all of their segment such a head needs of the last block no more than all keys and values. */
+cz_value cz_layer_stack(cz_builder *b, const cz_stack *s, int64_t n, cz_value x, const cz_tokens *t,
                         const cz_stack_reads *reads, bool recompute);
+cz_crossed cz_layer_last_keys(cz_builder *b, const cz_stack *s, cz_value x, const cz_tokens *t);
+cz_value cz_layer_last_block(cz_builder *b, const cz_stack *s, const char *name, cz_value x,
+                             const cz_tokens *t, const cz_crossed *keys);
 cz_value cz_layer_finish(cz_builder *b, const cz_stack *s, cz_value x, cz_value spans);
 cz_value cz_layer_encoder(cz_builder *b, cz_value ids, const cz_tokens *t, bool recompute);
 cz_tokens cz_layer_encoder_tokens(cz_value spans, cz_value positions);

@@ -137,3 +137,9 @@ void cz_model_take_dropout(cz_model *m, const cz_model_config *from) {
 int64_t cz_model_blocks(const cz_model_config *c) {
   return c->family->shared_blocks ? c->n_layers * c->n_inner : c->n_layers;
 }
+
+/** Whether the last block can be computed of the rows that heads read alone, and of all tokens no
+ * more than its keys and values: where each token sees all of its segment, whatever its place. */
+bool cz_model_reads_rows(const cz_model_config *c) {
+  return c->family->architecture == CZ_ENCODER && c->family->positions != CZ_POSITIONS_BUCKETS;
+}

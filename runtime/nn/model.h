@@ -127,6 +127,7 @@ CZ_MUST cz_status cz_model_count(int64_t *count, const cz_model_config *config);
 CZ_MUST cz_status cz_model_set_labels(cz_model *model, const char *const *names, int64_t n);
 void cz_model_take_dropout(cz_model *model, const cz_model_config *from);
 int64_t cz_model_blocks(const cz_model_config *config);
+bool cz_model_reads_rows(const cz_model_config *config);
 
 /* freeze.c */
 CZ_MUST cz_status cz_model_freeze(cz_model *model, const char *what);

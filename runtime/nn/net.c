@@ -71,10 +71,12 @@ static void build(cz_net *n) {
   t.longest = n->options.longest_decoder;
   t.types = n->decoder.types;
   t.seen = n->seen;
-  b.scope = m->decoder.name;
-  cz_value x = cz_layer_embed(&b, &m->decoder, n->decoder.ids, &t);
-  x = cz_layer_stack(&b, &m->decoder, x, &t, &reads, recompute);
-  cz__net_build_heads(n, &b, cz_layer_finish(&b, &m->decoder, x, t.spans));
+  const cz_stack *s = &m->decoder;
+  const bool rows = cz__net_heads_read_rows(n);
+  b.scope = s->name;
+  cz_value x = cz_layer_embed(&b, s, n->decoder.ids, &t);
+  x = cz_layer_stack(&b, s, rows ? s->n - 1 : s->n, x, &t, &reads, recompute);
+  cz__net_build_heads(n, &b, x, &t);
 }
 
 /* Refuses what cuDNN cannot, where it is wished: keys with gaps between segments are such. */

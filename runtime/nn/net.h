@@ -116,6 +116,8 @@ typedef struct cz_net_head {
   int64_t classes;
   cz_net_together together;
   cz_value rows, places, targets, soft, denominator, words;
+  cz_value spans; /* [segments, 2] which of its rows are of each segment; CZ_ABSENT where the last
+                     block is computed of all tokens */
   cz_value loss, nll, logits, scores; /* scores [A, C], logits [rows, V] */
   cz_value sentences;                 /* SENTENCE: [segments, D] */
   cz_net_choices *choices;

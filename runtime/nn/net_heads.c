@@ -72,6 +72,19 @@ cz_status cz__net_check_heads(const cz_net *n) {
   return CZ_OK;
 }
 
+static bool reads_rows(const cz_net_head_options *o) {
+  return o->kind != CZ_NET_SENTENCE &&
+         o->kind != CZ_NET_CHOICES; /* which repeats rows by answers */
+}
+
+/** Whether this net's last block is computed of the rows that its heads read alone
+ * (cz_model_reads_rows). Not by cuDNN, which takes no segment without queries. */
+bool cz__net_heads_read_rows(const cz_net *n) {
+  bool all = is_listed(n) || n->options.loss_rows;
+  for (int i = 0; i < n->options.n_heads; i++) all &= reads_rows(&n->options.heads[i]);
+  return all && cz_model_reads_rows(&n->model->config) && !n->options.cudnn;
+}
+
 static int64_t classes_of(const cz_net *n, const cz_net_head_options *o) {
   switch (o->kind) {
   case CZ_NET_VOCABULARY: return n->model->config.vocab_size;
@@ -119,11 +132,17 @@ static void declare_rows(cz_net *n, cz_net_head *h) {
   if (cz__net_together(&h->options) > 1) cz__net_declare_together(n, h);
 }
 
+static void declare_row_spans(cz_net *n, cz_net_head *h) {
+  const int64_t spans[2] = {n->segments, 2};
+  h->spans = cz__net_head_input(n, h, "spans", CZ_I32, 2, spans);
+}
+
 static void declare(cz_net *n, cz_net_head *h) {
   const cz_net_head none = {.options = h->options,
                             .name = h->name,
                             .classes = classes_of(n, &h->options),
                             .rows = CZ_ABSENT,
+                            .spans = CZ_ABSENT,
                             .places = CZ_ABSENT,
                             .targets = CZ_ABSENT,
                             .soft = CZ_ABSENT,
@@ -231,19 +250,29 @@ static void build_sentences(cz_net *n, cz_net_head *h, cz_builder *b, cz_value x
   cz_graph_keep(b->g, h->sentences);
 }
 
-/* Rows are gathered before anything else, so that nothing of the size of all tokens is made. */
-static void build_head(cz_net *n, cz_net_head *h, cz_builder b, cz_value x) {
-  cz_value out[CZ_OP_OUT];
+/* The rows of H of the body's last states: gathered before anything else, so that nothing of the
+ * size of all tokens is made. With KEYS x is what goes into the last block. */
+static cz_value gather_rows(cz_net *n, cz_net_head *h, cz_builder *b, cz_value x,
+                            const cz_tokens *t, const cz_crossed *keys) {
+  const cz_stack *s = &n->model->decoder;
+  cz_value in[] = {x, h->rows}, out[CZ_OP_OUT];
+  cz_tokens rows = *t;
   char name[96];
-  b.scope = h->name;
-  b.share_dropout = false; /* a row is a place of its own, of no segment's mask */
+  if (h->rows == CZ_ABSENT) return x;
+  snprintf(name, sizeof name, "%s.gather", h->name);
+  cz_graph_op(b->g, out, CZ_OP_gather, name, 2, in, NULL);
+  if (!keys) return out[0];
+  rows.spans = h->spans;
+  x = cz_layer_last_block(b, s, h->name, out[0], &rows, keys);
+  return cz_layer_finish(b, s, x, h->spans);
+}
+
+static void build_head(cz_net *n, cz_net_head *h, cz_builder b, cz_value x, const cz_tokens *t,
+                       const cz_crossed *keys) {
   cz_graph_block(b.g, h->name, false);
-  if (h->rows != CZ_ABSENT) {
-    cz_value in[] = {x, h->rows};
-    snprintf(name, sizeof name, "%s.gather", h->name);
-    cz_graph_op(b.g, out, CZ_OP_gather, name, 2, in, NULL);
-    x = out[0];
-  }
+  b.scope = h->name;
+  x = gather_rows(n, h, &b, x, t, keys);
+  b.share_dropout = false; /* a row is a place of its own, of no segment's mask */
   const cz_linear_weights output = {n->model->head, n->model->heads.lm_bias};
   switch (h->options.kind) {
   case CZ_NET_VOCABULARY: build_vocabulary(n, h, &b, cz_layer_transform(&b, x)); break;
@@ -263,15 +292,24 @@ static const char *name_of(cz_net *n, int i) {
   return numbered[n->options.heads[i].kind][before];
 }
 
-/** Adds the heads to the graph, on the body's last states x [T, D]. */
-void cz__net_build_heads(cz_net *n, const cz_builder *b, cz_value x) {
+/** Adds the end of the body and the heads to the graph, on x [T, D], what all of its blocks yield
+ * for the tokens T, or by cz__net_heads_read_rows all but the last. */
+void cz__net_build_heads(cz_net *n, cz_builder *b, cz_value x, const cz_tokens *t) {
+  const bool rows = cz__net_heads_read_rows(n);
+  const cz_stack *s = &n->model->decoder;
+  cz_crossed keys = {0};
+  if (rows)
+    keys = cz_layer_last_keys(b, s, x, t);
+  else
+    x = cz_layer_finish(b, s, x, t->spans);
   n->n_heads = is_listed(n) ? n->options.n_heads : 1;
   for (int i = 0; i < n->n_heads; i++) {
     cz_net_head *h = &n->heads[i];
     h->options = is_listed(n) ? n->options.heads[i] : plain_head(&n->options);
     h->name = name_of(n, i);
     declare(n, h);
-    build_head(n, h, *b, x);
+    if (rows) declare_row_spans(n, h);
+    build_head(n, h, *b, x, t, rows ? &keys : NULL);
   }
   n->loss = n->heads[0].loss, n->nll = n->heads[0].nll, n->logits = n->heads[0].logits;
 }
@@ -339,6 +377,27 @@ static cz_status check_targets(const cz_net_head *h, const cz_net_head_feed *f, 
   return cz__net_check_denominator(h, f);
 }
 
+/* Which of the rows of F are of each segment of FEED: rows of one follow one another, and segments
+ * are in order. */
+static cz_status feed_row_spans(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
+                                const cz_feed *feed) {
+  int64_t i = 0;
+  if (h->spans == CZ_ABSENT) return CZ_OK;
+  for (int64_t b = 0; b < feed->segments; b++) {
+    n->numbers[2 * b] = (int32_t)i;
+    while (i < f->n_rows && f->rows[i] >= feed->decoder.spans[2 * b] &&
+           f->rows[i] < feed->decoder.spans[2 * b + 1])
+      i++;
+    n->numbers[2 * b + 1] = (int32_t)i;
+  }
+  if (i < f->n_rows)
+    return CZ_FAIL(CZ_EINVAL,
+                   "%s: row %d, number %lld, is of a segment before that of the one "
+                   "before it; segments must be in order",
+                   h->name, f->rows[i], (long long)i);
+  return cz_graph_feed_int(n->graph, h->spans, n->numbers, 2 * feed->segments);
+}
+
 static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
                            const cz_feed *feed) {
   cz_graph *g = n->graph;
@@ -355,6 +414,7 @@ static cz_status feed_head(cz_net *n, cz_net_head *h, const cz_net_head_feed *f,
     CZ_TRY(cz_graph_set_extent(g, h->n_rows, f->n_rows));
     CZ_TRY(cz__net_check_ids(is_listed(n) ? h->name : "loss rows", f->rows, f->n_rows, tokens));
     CZ_TRY(cz_graph_feed_int(g, h->rows, f->rows, f->n_rows));
+    CZ_TRY(feed_row_spans(n, h, f, feed));
   }
   if (together > 1) CZ_TRY(cz__net_feed_together(n, h, f->n_rows));
   if (h->places != CZ_ABSENT) {

@@ -7,7 +7,8 @@
 #include "nn/net.h"
 
 CZ_MUST cz_status cz__net_check_heads(const cz_net *net);
-void cz__net_build_heads(cz_net *net, const cz_builder *b, cz_value x);
+bool cz__net_heads_read_rows(const cz_net *net);
+void cz__net_build_heads(cz_net *net, cz_builder *b, cz_value x, const cz_tokens *t);
 CZ_MUST cz_status cz__net_feed_heads(cz_net *net, const cz_feed *feed);
 CZ_MUST cz_status cz__net_check_denominator(const cz_net_head *h, const cz_net_head_feed *feed);
 cz_value cz__net_head_input(cz_net *net, const cz_net_head *h, const char *what, cz_dtype dtype,

@@ -8,12 +8,14 @@
 static const int pet_lengths[] = {20, 25, 29, 34, 38, 43, 47, 52, 56, 61, 65, 70, 74, 79, 84, 88};
 
 /* Products of a forward pass over the texts, in GFLOP: the blocks over their tokens and no other,
- * the head's transform and five label words over a row of each. */
+ * the last one but for its keys and values over a row of each, as the head's transform and five
+ * label words. */
 static double pet_gflop(const cz_model_config *c) {
   const double D = (double)c->d_model;
   double flop = 16 * (2 * D * D + 2 * D * 5);
   for (int i = 0; i < 16; i++)
-    flop += cz_flops_forward(c, &(cz_step_shape){.segments = 1, .inputs = pet_lengths[i]});
+    flop +=
+        cz_flops_forward(c, &(cz_step_shape){.segments = 1, .inputs = pet_lengths[i], .read = 1});
   return 1e-9 * flop;
 }
 

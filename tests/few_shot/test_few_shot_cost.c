@@ -181,7 +181,7 @@ static void flop_and_hours(void **state) {
   const json_t *ft = stage_of(priced(&root, "two.yaml"), "ft");
   cz_model_config c;
   OK(cz_hf_config_read(&c, under("bert/config.json")));
-  const cz_step_shape text = {.segments = 1, .inputs = PLAIN};
+  const cz_step_shape text = {.segments = 1, .inputs = PLAIN, .read = 1};
   const double flop = cz_flops_forward(&c, &text), trained = 3 * 2 * STEPS * BATCH * flop,
                scored = 2 * (T + D + TEST) * flop;
   assert_true(fabs(number(ft, "flop") / trained - 1) < 1e-12);
@@ -307,7 +307,7 @@ static void row_of_the_paper(void **state) {
   const json_t *pet = stage_of(list, "pet"), *student = stage_of(list, "student");
   cz_model_config c;
   OK(cz_model_config_named(&c, "roberta-base"));
-  const cz_step_shape text = {.segments = 1, .inputs = 256};
+  const cz_step_shape text = {.segments = 1, .inputs = 256, .read = 1};
   assert_true(number(pet, "steps") == 18 * 250 && number(student, "steps") == 3 * 5000);
   assert_true(number(pet, "scored_tokens") == 18 * (2 * 10 + 40000 + 7600) * 256.0);
   assert_true(number(student, "scored_tokens") == 3 * (10 + 40000 + 7600) * 256.0);

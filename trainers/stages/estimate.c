@@ -48,7 +48,8 @@ cz_status cz_cost_training(cz_cost *cost, const cz_recipe *recipe) {
   cz_step_shape shape = {.segments = cost->segments,
                          .inputs = cost->inputs,
                          .targets = cost->targets,
-                         .loss_on_inputs = train.loss_on_inputs};
+                         .loss_on_inputs = train.loss_on_inputs,
+                         .read = train.loss_on_inputs ? 0 : cost->targets};
   cost->flop = cost->steps * cz_flops_step(&config, &shape);
   return CZ_OK;
 }

@@ -126,11 +126,12 @@ void cz_few_shot_cost_close(cz_few_shot_cost *x) {
   cz_patterns_close(&x->own);
 }
 
-/* TEXTS texts of N tokens, and for each so many PREDICTED, which the head of the vocabulary reads.
- */
+/* TEXTS texts of N tokens, and for each so many PREDICTED, which the head of the vocabulary reads;
+ * heads READ so many rows of each, 0: all. */
 static void add_texts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
-                      double predicted) {
-  const cz_step_shape shape = {.segments = texts, .inputs = n - predicted, .targets = predicted};
+                      double predicted, double read) {
+  const cz_step_shape shape = {
+      .segments = texts, .inputs = n - predicted, .targets = predicted, .read = read};
   r->texts += texts;
   r->tokens += texts * n;
   r->flop += x->cost->unknown_model ? 0 : cz_flops_forward(&x->config, &shape);
@@ -184,7 +185,7 @@ static void add_scored(cz_reading *r, const cz_few_shot_cost *x, double texts, d
   const double before = r->texts;
   for (int32_t k = 1; k <= answers->masks; k++) {
     const double words = answers->of[k], again = x->parallel ? 0 : (k - 1) * words;
-    if (words > 0) add_texts(r, x, texts * (1 + again), n - (answers->masks - k), 0);
+    if (words > 0) add_texts(r, x, texts * (1 + again), n - (answers->masks - k), 0, k);
   }
   r->texts = before + texts;
 }
@@ -200,7 +201,7 @@ static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, 
     if (answers->of[k] > 0) longest = k;
   }
   n -= answers->masks - longest;
-  add_texts(r, x, texts, n, masked ? most_masked(n) : tokens);
+  add_texts(r, x, texts, n, masked ? most_masked(n) : tokens, 0);
 }
 
 /* A text of N tokens under PATTERN, whose masks begin at PLACE, with each word in turn in their
@@ -211,7 +212,7 @@ static void add_completed(cz_reading *r, const cz_few_shot_cost *x, size_t n, in
   double texts;
   const double tokens = cz_completions_predict(&texts, &x->f->examples->prompts->items[pattern],
                                                x->file->n_labels, n, place);
-  add_texts(r, x, texts, tokens / texts, 0);
+  add_texts(r, x, texts, tokens / texts, 0, 0);
   r->texts = before + 1;
 }
 
@@ -222,10 +223,10 @@ static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, 
   const bool masked = purpose == CZ_READ_MASKED;
   const double before = r->texts;
   if (answers->causal > 0) {
-    add_texts(r, x, texts * answers->causal, n, 0);
+    add_texts(r, x, texts * answers->causal, n, 0, 0);
     r->texts = before + texts;
   } else if (!answers->masks)
-    add_texts(r, x, texts, n, masked ? most_masked(n) : 0);
+    add_texts(r, x, texts, n, masked ? most_masked(n) : 0, masked ? most_masked(n) : 1);
   else if (purpose == CZ_READ_TO_SCORE)
     add_scored(r, x, texts, n, answers);
   else

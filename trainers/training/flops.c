@@ -11,6 +11,19 @@ static double feed_forward(const cz_model_config *c) {
   return (c->gated ? 6 : 4) * (double)c->d_model * (double)c->d_ff;
 }
 
+/* The last block of N tokens of which READ rows are needed: keys and values are of all. */
+static double last_block(const cz_model_config *c, double n, double read) {
+  const double k_and_v = 4 * (double)c->d_model * (double)(c->n_heads * c->d_kv);
+  return n * k_and_v + read * (attention(c, n) - k_and_v + feed_forward(c));
+}
+
+/* A single stack on N tokens. */
+static double single_stack(const cz_model_config *c, double n, double read) {
+  const double blocks = (double)cz_model_blocks(c), one = n * (attention(c, n) + feed_forward(c));
+  return read > 0 && cz_model_reads_rows(c) ? (blocks - 1) * one + last_block(c, n, read)
+                                            : blocks * one;
+}
+
 /** FLOP of the matrix products of one forward pass, a multiplication and an addition
  * counted as two; causal halves are not discounted. With B segments of S inputs and T
  * targets, inner = H K:
@@ -25,16 +38,16 @@ static double feed_forward(const cz_model_config *c) {
  *
  *   output    2 D V for each position that is predicted
  *
- * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens. The maps that
- * some families have before and behind their blocks, [D, E] and [E, D], are not counted.
+ * A gated feed-forward has 6 D F. A single stack runs L blocks over S + T tokens; of an encoder's
+ * last one heads need their rows alone, and of all tokens keys and values. The maps that some
+ * families have before and behind their blocks, [D, E] and [E, D], are not counted.
  * docs/t5.md 6.5. */
 double cz_flops_forward(const cz_model_config *c, const cz_step_shape *s) {
   double D = (double)c->d_model, inner = (double)(c->n_heads * c->d_kv), S = s->inputs,
          T = s->targets, n = S + T;
   double row = 2 * (double)cz_model_embedding_width(c) * (double)c->vocab_size;
   if (c->family->architecture != CZ_ENCODER_DECODER)
-    return s->segments * ((double)cz_model_blocks(c) * n * (attention(c, n) + feed_forward(c)) +
-                          row * (s->loss_on_inputs ? n : T));
+    return s->segments * (single_stack(c, n, s->read) + row * (s->loss_on_inputs ? n : T));
   double encoder = (double)c->n_layers * S * (attention(c, S) + feed_forward(c));
   double cross = T * (4 * D * inner + 4 * S * inner) + S * 4 * D * inner;
   double decoder = (double)c->n_decoder_layers * (T * (attention(c, T) + feed_forward(c)) + cross);

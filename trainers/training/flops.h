@@ -12,6 +12,7 @@ typedef struct cz_step_shape {
   double segments;        /* examples in a step */
   double inputs, targets; /* mean tokens of an example, EOS included */
   bool loss_on_inputs;    /* single stacks: every token is predicted */
+  double read;            /* encoders: rows of an example that heads read; 0: all */
 } cz_step_shape;
 
 double cz_flops_forward(const cz_model_config *config, const cz_step_shape *shape);
