@@ -48,6 +48,7 @@ typedef struct cz_text_set {
   const cz_record **records; /* [n] */
   uint64_t *hashes;          /* [n] of cz_text_hash */
   int32_t *labels;           /* [n] classes; -1: none, which D's all are */
+  bool *right;               /* [n, C] of candidates those that answer; null: there are labels */
   cz_prompt_texts *texts;    /* tokenised, n of them */
   size_t n;
   bool labelled; /* every text has a label */
@@ -70,8 +71,10 @@ typedef struct cz_examples {
   size_t n_parts;
   cz_text_set t, d, test;
   cz_hash_set in_test, in_t;
-  int64_t *of_label; /* [C] texts of each label in T */
-  int32_t classes;
+  int64_t *of_label;     /* [C] texts of each label in T */
+  int32_t classes;       /* C: labels, or the most candidates that a text has */
+  int32_t most_in_t;     /* the most that a text of T has */
+  int64_t answer_tokens; /* of all candidates of a text together, at most; 0: there are labels */
 } cz_examples;
 
 CZ_MUST cz_status cz_examples_bind(cz_examples_keys *keys, const cz_config_node *node);

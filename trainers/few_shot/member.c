@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 #include "ensemble/calibrate.h"
-#include "ensemble/ensemble.h"
+#include "few_shot/candidates.h"
 #include "few_shot/held_out_texts.h"
 #include "few_shot/published.h"
 #include "few_shot/shape.h"
@@ -103,12 +103,13 @@ static cz_status open_answers(cz_members *m) {
   const cz_prompts *p = m->o.examples->prompts;
   const cz_member_shape shape = shape_of(m);
   cz_answers_options o = {.classes = m->o.examples->classes,
+                          .max_tokens = m->o.examples->answer_tokens,
                           .batch_tokens = cz_member_shape_run(&shape),
                           .order = m->o.decoding};
   if (m->o.causal)
     return cz_completions_create(&m->completions, m->model, m->o.tokenizer, o.classes,
                                  o.batch_tokens);
-  for (size_t i = 0; i < p->file->n_patterns && by_masks(m); i++) {
+  for (size_t i = 0; i < p->file->n_patterns && by_masks(m) && !p->file->task; i++) {
     const cz_prompt *x = &p->items[i];
     const int64_t n = o.classes * (int64_t)x->n_words * x->pattern->masks;
     if (!has_label_words(x) && n > o.max_tokens) o.max_tokens = n;
@@ -161,13 +162,15 @@ const cz_model *cz_members_model(const cz_members *m) { return m->model; }
 /** Tokens of all texts that were scored since the members were opened. */
 double cz_members_scored(const cz_members *m) { return m->scored; }
 
-/** The texts that the members score. Borrowed. */
+/** The texts that they score. Borrowed. */
 const cz_examples *cz_members_examples(const cz_members *m) { return m->o.examples; }
 
 /* PATTERN of texts to score, or to TRAIN on. */
 static void use_pattern(cz_members *m, int32_t pattern, bool train) {
+  const cz_examples *e = m->o.examples;
   m->preparer.config = &m->model->config;
-  cz_preparer_plain(&m->preparer, m->o.examples->prompts);
+  m->preparer.classes = e->file->task ? (size_t)(train ? e->most_in_t : e->classes) : 0;
+  cz_preparer_plain(&m->preparer, e->prompts);
   m->preparer.trim = train;
   m->preparer.demonstrations = NULL;
   if (pattern < 0) return;
@@ -321,6 +324,7 @@ static cz_member_shape shape_to_train(const cz_members *m, const cz_member_plan 
   cz_member_shape shape = shape_of(m);
   if (m->o.classifier || has_label_words(prompt)) return shape;
   CZ_CHECK(prompt->n_words == 1);
+  if (m->o.examples->file->task) shape.classes = m->o.examples->most_in_t;
   shape.masks = prompt->pattern->masks;
   shape.answers = prompt->choices ? plan->train->answers.all.data : prompt->words;
   shape.sets = prompt->choices ? (int64_t)plan->train->count : 1;
@@ -411,7 +415,7 @@ static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_pla
     CZ_TRY(cz_members_score(m, r->t, plan->pattern, &e->t));
     if (plan->offsets && !plan->calibrated_start)
       cz_calibrate_scores(r->t, plan->offsets, e->t.n, e->classes);
-    r->before_training = cz_member_accuracy(r->t, e->t.labels, e->t.n, e->classes);
+    r->before_training = cz_text_set_accuracy(&e->t, r->t, e->classes);
   }
   CZ_TRY(held_out_loss(&r->held_out_before, m));
   if (plan->train) CZ_TRY(train(m, r, plan, folder));

@@ -10,20 +10,24 @@ static int32_t pooled_row(const cz_model_config *config, size_t n) {
   return row;
 }
 
-/* The answers that text I has of its own, and how many masks stay for them. */
+/* The answers that text I has of its own, and how many masks stay for them. Of more than there is
+ * room for, as a text of D may have that a member is trained beside, none are kept. */
 static cz_status find_answers(cz_preparer *p, const cz_prompt *prompt, const cz_text_set *set,
                               size_t i) {
-  const size_t masks = p->input.n_rows,
-               cells = p->prompts->file->n_labels * prompt->n_words * masks;
+  const size_t masks = p->input.n_rows, own = cz_prompt_answer_count(set->texts, i),
+               cells = own * prompt->n_words * masks,
+               room = p->classes > own ? p->classes * prompt->n_words * masks : cells;
   size_t longest = 0;
   p->masks = masks;
   if (!prompt->choices && (masks <= 1 || !p->trim)) return CZ_OK;
-  CZ_TRY(cz_grow(&p->answers, &p->answers_cap, cells, sizeof *p->answers));
+  CZ_TRY(cz_grow(&p->answers, &p->answers_cap, room, sizeof *p->answers));
   CZ_TRY(cz_prompt_answers(p->answers, p->prompts, prompt, set->texts, i));
   for (size_t k = 0; k < cells; k++)
     if (p->answers[k] >= 0 && k % masks >= longest) longest = k % masks + 1;
+  for (size_t k = cells; k < room; k++) p->answers[k] = -1;
   if (p->trim) p->masks = longest;
-  return prompt->choices ? cz_ids_append(&p->example.answers, p->answers, (int64_t)cells) : CZ_OK;
+  if (!prompt->choices || (p->classes && own > p->classes)) return CZ_OK;
+  return cz_ids_append(&p->example.answers, p->answers, (int64_t)room);
 }
 
 /* BEGIN: where the text begins among the inputs. */

@@ -3,6 +3,7 @@
 #include "prompts/plain.h"
 #include "prompts/template.h"
 #include "tasks/readers/fields.h"
+#include "tasks/task.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -247,11 +248,41 @@ static cz_status read_separator(cz_pattern_file *f, const cz_config_node *root) 
   return node ? cz_config_text(&f->separator, node) : CZ_OK;
 }
 
+/* The task whose files the data are, where records have candidates: what is said of labels or of
+ * classifiers, which have labels, has no place beside it. */
+static cz_status read_task(cz_pattern_file *f, const cz_config_node *root, const char *labels) {
+  static const char *const others[] = {"label_column", "labels", "words", "choices",
+                                       "input",        "plain",  NULL};
+  const cz_config_node *node = cz_config_get(root, "task");
+  const char *name;
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_text(&name, node));
+  CZ_TRY(CZ_AT(node, cz_task_find(&f->task, name)));
+  if (!f->task->candidates)
+    return cz_config_error(node,
+                           "records of task %s have labels, not candidates of their own: its files "
+                           "are read by `fields` and `label_column`, without `task`",
+                           name);
+  for (size_t i = 0; others[i]; i++)
+    if (cz_config_get(root, others[i]))
+      return cz_config_error(cz_config_get(root, others[i]),
+                             "each record of task %s has candidates of its own, in any number, so "
+                             "there are no labels",
+                             name);
+  return labels ? cz_config_error(node,
+                                  "labels were given ('%s'), and records of task %s have "
+                                  "candidates of their own",
+                                  labels, name)
+                : CZ_OK;
+}
+
 static cz_status read_root(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields", "label_column", "labels",   "words",     "input",
-                                     "plain",  "choices",      "patterns", "separator", NULL};
+  static const char *const keys[] = {"fields",    "label_column", "labels",  "words",
+                                     "input",     "plain",        "choices", "patterns",
+                                     "separator", "task",         NULL};
   const cz_config_node *root = cz_config_root(f->config);
   CZ_TRY(cz_config_only(root, keys));
+  CZ_TRY(read_task(f, root, labels));
   CZ_TRY(read_separator(f, root));
   CZ_TRY(read_fields(f, root));
   CZ_TRY(read_labels(f, root, labels));

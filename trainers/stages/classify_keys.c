@@ -184,15 +184,17 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
 /* What cannot be done with several masks: for P, a pattern of FILE that the stage uses. */
 static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *file,
                              const cz_pattern *p) {
+  const bool own = file->choices || file->task;
   if (file->choices && c->keys.calibrate == CZ_CALIBRATE_CONTENT_FREE)
     return cz_config_error(p->node, "calibrate: content_free wants texts without content, and here "
                                     "each record brings answers of its own along (`choices`)");
-  if (file->choices && (c->f.causal || c->keys.demonstrations))
+  if (own && (c->f.causal || c->keys.demonstrations))
     return cz_config_error(p->node,
-                           "each record brings answers of its own along (`choices`): a masked LM "
+                           "each record brings answers of its own along (`%s`): a masked LM "
                            "fills them in, and %s has label words",
+                           file->task ? "task" : "choices",
                            c->f.causal ? "a causal one" : "a demonstration");
-  if (p->masks == 1 && !file->choices) return CZ_OK;
+  if (p->masks == 1 && !own) return CZ_OK;
   for (size_t i = 0; cz__classify_trains(c) && i < file->n_labels; i++)
     if (p->words[i].n > 1)
       return cz_config_error(
@@ -204,8 +206,21 @@ static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *fi
     return cz_config_error(p->node,
                            "this pattern has %d mask%s: calibrated_start changes the bias of label "
                            "words of one token; without it scores are calibrated all the same",
-                           p->masks, file->choices ? ", for answers of the records" : "s");
+                           p->masks, own ? ", for answers of the records" : "s");
   return CZ_OK;
+}
+
+/* What labels are needed for, where records have candidates. */
+static cz_status check_candidates(const cz__classifying *c, const cz_pattern_file *file,
+                                  const cz_recipe *recipe) {
+  const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
+  const bool calibrates = c->keys.calibrate != CZ_CALIBRATE_NONE;
+  if (!file->task || (!calibrates && !*c->keys.from)) return CZ_OK;
+  return cz_config_error(cz_config_get(node, calibrates ? "calibrate" : "from"),
+                         "%s, and each record of task %s has candidates of its own",
+                         calibrates ? "a label's scores are compared over texts"
+                                    : "generations add texts of each label to T",
+                         file->task->name);
 }
 
 /** CZ_EUSAGE where FILE's records are several texts and the strategy reads one. */
@@ -228,6 +243,7 @@ cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying
                            "there are no `patterns`, which strategy %s wants; strategy finetune "
                            "reads records without one",
                            cz__strategy_names[c->keys.strategy]);
+  CZ_TRY(check_candidates(c, file, recipe));
   CZ_TRY(cz_alloc(list, all, sizeof **list));
   for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
   while (*at) {
