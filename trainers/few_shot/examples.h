@@ -2,7 +2,8 @@
  *
  * Data goes through it so. A pattern file and data files, of which those of the test set may be
  * several, become T, the labelled texts, D, the unlabelled ones, and the test set, tokenised once
- * for all patterns (examples.h, here); T may have texts besides that an ensemble chose (chosen.h).
+ * for all patterns (examples.h, here; text_set.c); T may have texts besides that an ensemble chose
+ * (chosen.h), and texts may have candidates in the place of labels (candidates.h).
  * A prompt, or the plain text, makes of each an input of the model (prepare.h), with others of T in
  * front of it where they are shown (demonstrations.h). Inputs run through nets (runs.h): one asks a
  * model for the scores of all texts of a set (scorer.h), of answers of several tokens (answers.h),
