@@ -235,16 +235,28 @@ static void test_candidates(void **state) {
   assert_string_equal(f->task->name, "record");
   assert_int_equal(f->n_labels, 0);
   cz_patterns_close(&f);
-  refuse(TASK("labels: [x, y]\n"), "p.yaml:3:9: labels: each record of task record has candidates");
-  refuse(TASK("words: {x: y}\n"), "p.yaml:3:8: words: each record of task record has candidates");
+  refuse(TASK("labels: [x, y]\n"), "p.yaml:3:9: labels: each record of this task has candidates");
+  refuse(TASK("words: {x: y}\n"), "p.yaml:3:8: words: each record of this task has candidates");
   refuse(TASK("label_column: x\n"),
-         "p.yaml:3:15: label_column: each record of task record has candidates");
-  refuse(TASK("choices: ['{a}']\n"), "choices: each record of task record has candidates");
-  refuse(TASK("plain: '{a}'\n"), "plain: each record of task record has candidates");
-  refuse(TASK("input: single\n"), "input: each record of task record has candidates");
+         "p.yaml:3:15: label_column: each record of this task has candidates");
+  refuse(TASK("choices: ['{a}']\n"), "choices: each record of this task has candidates");
+  refuse(TASK("plain: '{a}'\n"), "plain: each record of this task has candidates");
+  refuse(TASK("input: single\n"), "input: each record of this task has candidates");
   refuse_with(TASK(""), "x,y",
-              "p.yaml:1:7: task: labels were given ('x,y'), and records of task "
-              "record have candidates of their own");
+              "p.yaml:1:7: task: labels were given ('x,y'); each record of this task has "
+              "candidates of its own");
+#define WSC(more) "task: wsc\nfields: {t: target, a: text}\n" more "patterns: ['{mask} {a}']\n"
+  OK(cz_patterns_parse(&f, "p.yaml", WSC(""), strlen(WSC("")), NULL));
+  assert_true(f->generates && !f->candidates && f->target == 0);
+  assert_int_equal(f->n_labels, 2);
+  assert_string_equal(f->labels[1], "True");
+  cz_patterns_close(&f);
+  refuse(WSC("words: {x: y}\n"),
+         "p.yaml:3:8: words: this task's labels say whether the model writes");
+  refuse_with(WSC(""), "x,y",
+              "labels were given ('x,y'); this task's labels say whether the model");
+  refuse("task: wsc\nfields: {t: text}\npatterns: ['{mask} {t}']\n",
+         "p.yaml:2:9: fields: no field is the 'target' of task wsc");
   refuse("task: boolq\nfields: {a: text}\npatterns: ['{mask} {a}']\n",
          "p.yaml:1:7: task: records of task boolq have labels, not candidates of their own");
   refuse("task: recrd\nfields: {a: text}\npatterns: ['{mask} {a}']\n", "did you mean 'record'?");
@@ -314,8 +326,9 @@ static void test_files(void **state) {
   assert_null(f);
 }
 
-/* Every file that comes with the program is read; those whose answers are no label words name no
- * labels. */
+/* Every file that comes with the program is read; where records have candidates there are no
+ * labels.
+ */
 static void test_committed(void **state) {
   glob_t files;
   assert_int_equal(glob(CZ_SOURCE_DIR "/experiments/pet/patterns/*.yaml", 0, NULL, &files), 0);
@@ -324,8 +337,7 @@ static void test_committed(void **state) {
     cz_pattern_file *f;
     const char *path = files.gl_pathv[i];
     OK(cz_patterns_open(&f, path, NULL));
-    bool candidates = strstr(path, "wsc") || strstr(path, "/record");
-    assert_int_equal(f->n_labels == 0, candidates);
+    assert_int_equal(f->n_labels == 0, strstr(path, "/record") != NULL);
     cz_patterns_close(&f);
   }
   globfree(&files);

@@ -217,7 +217,7 @@ static cz_status add_word(const session *s, json_t *list, const cz_prompt *promp
 
 /* What class I of the record that is shown is called: a label, or a candidate's text. */
 static const char *name_of(const session *s, size_t i) {
-  return s->file->task ? s->records->items[s->shown].candidates[i] : s->file->labels[i];
+  return s->file->candidates ? s->records->items[s->shown].candidates[i] : s->file->labels[i];
 }
 
 /* The words of labels; where records have answers of their own those of the one that is shown, and
@@ -231,7 +231,7 @@ static cz_status set_words(const session *s, json_t *o, const cz_prompt *prompt)
   CZ_TRY(cz_prompt_answers(ids, s->prompts, prompt, s->texts, s->shown));
   for (size_t i = 0; i < cz_prompt_answer_count(s->texts, s->shown); i++) {
     json_t *list = json_array();
-    CZ_TRY(cz_json_set(words, name_of(s, i), list));
+    CZ_TRY(cz_json_set(words, s->file->generates ? "target" : name_of(s, i), list));
     for (size_t j = 0; j < (prompt->choices ? 1 : prompt->pattern->words[i].n); j++)
       CZ_TRY(add_word(s, list, prompt, ids, i, j));
   }

@@ -135,10 +135,11 @@ static cz_status has_labels(const cz_pet_request *r) {
   CZ_TRY(cz_patterns_open(&file, r->pattern, r->labels));
   if (file->task)
     st = CZ_FAIL(CZ_EUSAGE,
-                 "%s: each record of task %s has candidates of its own, and cloze pet ends in a "
-                 "classifier, whose labels are the same for all texts; an experiment with a stage "
-                 "of kind classify (strategy pet) ends in the ensemble",
-                 r->pattern, file->task->name);
+                 "%s: each record of task %s has %s, and cloze pet ends in a classifier, whose "
+                 "labels are the same for all texts; an experiment with a stage of kind classify "
+                 "(strategy pet) ends in the ensemble",
+                 r->pattern, file->task->name,
+                 file->candidates ? "candidates of its own" : "a target that is generated");
   cz_patterns_close(&file);
   return st;
 }

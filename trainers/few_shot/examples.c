@@ -143,14 +143,15 @@ static cz_status pool_of(cz_pool *pool, cz_arena *arena, const cz_records *recor
   return CZ_OK;
 }
 
-/* Classes as drawing knows them: all texts with candidates are of one. */
+/* Classes as drawing knows them: texts with candidates are of one, and those that a model learns to
+ * generate from. */
 static int32_t classes_to_draw(const cz_examples *e) { return e->file->task ? 1 : e->classes; }
 
 /* Makes SET of the rows of RECORDS, with their labels unless they are to be forgotten. */
 static cz_status take(cz_text_set *set, const opening *o, const cz_records *records,
                       const cz_pool *pool, const int32_t *rows, size_t n, bool labels) {
   cz_examples *e = o->e;
-  if (labels && e->file->task)
+  if (labels && e->file->candidates)
     return cz_candidates_take(set, e, records, pool->hashes, rows, n, o->seed);
   CZ_TRY(cz_text_set_create(set, e, records->path, n, labels));
   for (size_t i = 0; i < n; i++) {
@@ -325,7 +326,7 @@ static cz_status open_pools(opening *o) {
   cz_pool pool = {0}, rest;
   if (*o->keys->train) {
     CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED, ""));
-    cz_records_warn_classes(e->pool, e->file);
+    if (!e->file->generates) cz_records_warn_classes(e->pool, e->file);
     CZ_TRY(pool_of(&pool, e->arena, e->pool, classes_to_draw(e), e->file->n_fields));
     CZ_TRY(draw_t(o, &pool));
   }
@@ -344,7 +345,7 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
   CZ_TRY(cz_patterns_open(&e->file, k->pattern, *k->labels ? k->labels : NULL));
   e->classes = (int32_t)e->file->n_labels;
   CZ_TRY(cz_prompts_create_for(&e->prompts, e->file, tokenizer, k->max_length, reader));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)classes_to_draw(e), sizeof *e->of_label));
+  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes + 1, sizeof *e->of_label));
   if (*k->columns) CZ_TRY(cz_words(&o->columns, &o->n_columns, e->arena, k->columns));
   if (e->file->task && k->chosen)
     return CZ_FAIL(CZ_EUSAGE,
@@ -353,7 +354,7 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
                    e->file->path, e->file->task->name);
   CZ_TRY(open_test(o));
   CZ_TRY(open_pools(o));
-  return e->file->task ? cz_candidates_measure(e) : CZ_OK;
+  return e->file->candidates ? cz_candidates_measure(e) : CZ_OK;
 }
 
 /** Reads the files that KEYS name, draws T and D by their seed or else SEED, and tokenises what was

@@ -7,7 +7,8 @@
  * A prompt, or the plain text, makes of each an input of the model (prepare.h), with others of T in
  * front of it where they are shown (demonstrations.h). Inputs run through nets (runs.h): one asks a
  * model for the scores of all texts of a set (scorer.h), of answers of several tokens (answers.h),
- * or of texts completed by a causal LM (completions.h).
+ * of answers that it writes itself (generated.h), or of texts completed by a causal LM
+ * (completions.h).
  *
  * A member is one model that is trained and then scores (member.h), by nets that those of one shape
  * share (shape.h), after the paper or as the published code does (published.h); processes divide

@@ -30,6 +30,8 @@ typedef struct cz_preparer {
   size_t short_texts, dropped; /* texts without some of the demonstrations; of those, how many */
   int32_t *answers;            /* of the text under way, [C, W, masks] */
   size_t answers_cap, masks;   /* masks: those that stay */
+  size_t target;               /* tokens of the target that is to be generated */
+  uint64_t seed;               /* of how many surplus masks a text to train on has behind it */
 } cz_preparer;
 
 CZ_MUST cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set,

@@ -58,7 +58,7 @@ uint64_t cz_examples_hash(const cz_examples *e) {
   for (int i = 0; i < PARTS; i++) {
     const uint64_t of_set = cz_hash_texts(sets[i]);
     hash = cz_hash64(&of_set, sizeof of_set, hash);
-    if (e->file->task) hash = cz_candidates_hash(sets[i], hash);
+    if (e->file->candidates) hash = cz_candidates_hash(sets[i], hash);
   }
   for (size_t i = 0; i < e->t.n; i++) hash = cz_hash64(&e->t.labels[i], sizeof *e->t.labels, hash);
   return hash;

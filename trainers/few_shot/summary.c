@@ -90,7 +90,7 @@ static cz_status put_shares(json_t *into, const char *key, const judgement *of) 
   json_t *object = json_object();
   double *shares;
   CZ_TRY(cz_json_set(into, key, object));
-  if (e->file->task) return CZ_OK; /* a candidate's number says nothing */
+  if (e->file->candidates) return CZ_OK; /* a candidate's number says nothing */
   CZ_TRY(cz_alloc(&shares, (size_t)e->classes, sizeof *shares));
   cz_label_shares(shares, of->labels, of->n, e->classes);
   cz_status st = CZ_OK;
@@ -123,7 +123,7 @@ cz_status cz_summary_judged(json_t *into, const cz_examples *e, const cz_text_se
   cz_text_set_wanted(wanted, set, labels, e->classes);
   of.labels = labels;
   CZ_GO(st, cz_judge(&of.judged, p, set->labelled ? wanted : NULL, set->n, e->classes), done);
-  if (e->file->task) of.judged.macro_f1 = NAN; /* nor does a mean over such numbers */
+  if (e->file->candidates) of.judged.macro_f1 = NAN; /* nor does a mean over such numbers */
   for (int k = 0; k < CZ_SUMMARY_KEYS; k++)
     CZ_GO(st, cz_summary_keys[k].put(into, cz_summary_keys[k].name, &of), done);
 done:

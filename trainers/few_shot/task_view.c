@@ -45,7 +45,7 @@ static cz_status name_fields(cz_task_record *r, cz_arena *arena, const cz_patter
 cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_set *texts) {
   const cz_task_config none = {0};
   cz_status st;
-  CZ_TRY(cz_task_describe(set, e->file->task ? &of_candidates : &row, &none));
+  CZ_TRY(cz_task_describe(set, e->file->candidates ? &of_candidates : &row, &none));
   cz_task_set *s = *set;
   s->path = texts->path;
   s->labels = e->file->labels;
@@ -62,8 +62,8 @@ cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_se
     r->source = r->inputs;
     r->unknown = r->label < 0;
     if (r->unknown) continue;
-    r->answers = e->file->task ? texts->records[i]->answers : &e->file->labels[r->label];
-    r->n_answers = e->file->task ? (int32_t)texts->records[i]->n_answers : 1;
+    r->answers = e->file->candidates ? texts->records[i]->answers : &e->file->labels[r->label];
+    r->n_answers = e->file->candidates ? (int32_t)texts->records[i]->n_answers : 1;
     r->targets = r->answers[0];
   }
   s->n = texts->n;

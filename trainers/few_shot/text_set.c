@@ -22,7 +22,7 @@ static cz_status check_answers(const cz_prompt_texts *texts, size_t i) {
   const cz_prompts *p = texts->prompts;
   int32_t *room;
   cz_status st = CZ_OK;
-  if ((!p->file->choices && !p->file->task) || !p->items) return CZ_OK;
+  if ((!p->file->choices && !p->file->candidates) || !p->items) return CZ_OK;
   CZ_TRY(cz_alloc(&room, cz_prompt_answer_count(texts, i) * CZ_PATTERN_MASKS, sizeof *room));
   for (size_t k = 0; k < p->file->n_patterns && st == CZ_OK; k++)
     st = cz_prompt_answers(room, p, &p->items[k], texts, i);

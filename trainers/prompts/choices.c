@@ -11,35 +11,44 @@ size_t cz_prompt_answer_length(const int32_t *ids, size_t masks) {
   return n;
 }
 
-/** How many answers record I of TEXTS has: one a label, or its candidates. */
+/** How many answers record I of TEXTS has: one a label, its candidates, or its target. */
 size_t cz_prompt_answer_count(const cz_prompt_texts *texts, size_t i) {
-  return texts->spans ? texts->spans[i].n : texts->prompts->file->n_labels;
+  const cz_pattern_file *file = texts->prompts->file;
+  return texts->spans ? texts->spans[i].n : file->generates ? 1 : file->n_labels;
 }
 
 /* The answer of label C of record I, or its candidate number C. */
 static const cz_prompt_text *choice_of(const cz_prompt_texts *texts, size_t i, size_t c) {
   const cz_pattern_file *file = texts->prompts->file;
-  return file->task ? &texts->candidates[texts->spans[i].first + c]
-                    : &texts->items[i * file->n_sources + file->choices[c]];
+  return file->candidates ? &texts->candidates[texts->spans[i].first + c]
+                          : &texts->items[i * file->n_sources + file->choices[c]];
 }
 
-/* ANSWER has more tokens than there are masks. */
+/* Masks that ANSWER wants: those of its tokens, and of a target that is generated surplus ones. */
+static size_t masks_for(const cz_pattern_file *file, const cz_prompt_text *answer) {
+  return answer->n + (file->generates ? CZ_PROMPT_SURPLUS : 0);
+}
+
+/* ANSWER wants more masks than there are. */
 static cz_status refuse_length(const cz_prompt *prompt, const cz_prompt_texts *texts,
                                const char *place, const cz_prompt_text *answer, size_t c) {
   const cz_pattern_file *file = texts->prompts->file;
   cz_buf text = {0};
   cz_status st = CZ_OK;
+  const char *what = file->candidates  ? "candidate"
+                     : file->generates ? "target"
+                                       : "answer of the label";
   if (file->task)
     st = cz_tokenizer_decode(texts->prompts->tokenizer, &text, texts->ids + answer->begin,
                              answer->kept, false);
   if (st == CZ_OK) st = cz_buf_add(&text, "", 1);
   if (st == CZ_OK)
     st = CZ_FAIL(CZ_EINVAL,
-                 "%s: the %s '%s' has %zu tokens, and the pattern '%s' has masks for %d; write "
+                 "%s: the %s '%s' has %zu tokens%s, and the pattern '%s' has masks for %d; write "
                  "{mask:%zu}",
-                 place, file->task ? "candidate" : "answer of the label",
-                 file->task ? text.data + strspn(text.data, " ") : file->labels[c], answer->n,
-                 prompt->pattern->text, prompt->pattern->masks, answer->n);
+                 place, what, file->task ? text.data + strspn(text.data, " ") : file->labels[c],
+                 answer->n, file->generates ? " and 3 surplus masks" : "", prompt->pattern->text,
+                 prompt->pattern->masks, masks_for(file, answer));
   cz_buf_free(&text);
   return st;
 }
@@ -57,8 +66,9 @@ static cz_status take_choice(int32_t *row, const cz_prompt *prompt, const cz_pro
                    "label, as `choices` says",
                    place, file->labels[c]);
   if (!answer->n)
-    return CZ_FAIL(CZ_EINVAL, "%s: nothing is left of candidate number %zu as tokens", place, c);
-  if (answer->n > (size_t)prompt->pattern->masks)
+    return CZ_FAIL(CZ_EINVAL, "%s: nothing is left of %s number %zu as tokens", place,
+                   file->generates ? "target" : "candidate", c + 1);
+  if (masks_for(file, answer) > (size_t)prompt->pattern->masks)
     return refuse_length(prompt, texts, place, answer, c);
   memcpy(row, texts->ids + answer->begin, answer->n * sizeof *row);
   return CZ_OK;

@@ -95,11 +95,14 @@ static cz_status check(const cz_prompts *p, int64_t max_length, cz_reader_kind r
                    (long long)max_length);
   if (p->file->task && reader != CZ_READS_PROMPTS)
     return CZ_FAIL(CZ_EUSAGE,
-                   "%s: each record of task %s has candidates of its own, which a masked LM scores "
+                   "%s: each record of task %s has %s, which a masked LM %s "
                    "under a prompt (strategies pet and tuning_free); %s",
                    p->file->path, p->file->task->name,
+                   p->file->candidates ? "candidates of its own" : "a target",
+                   p->file->candidates ? "scores" : "generates",
                    reader == CZ_READS_ANY_WORD ? "ranked are all words"
-                                               : "a classifier has labels, the same for all texts");
+                   : p->file->candidates       ? "a classifier has labels, the same for all texts"
+                                         : "a classifier would learn from right targets alone");
   if (p->file->n_labels == 0 && !p->file->task && reader != CZ_READS_ANY_WORD)
     return CZ_FAIL(CZ_EUSAGE, "%s: no labels are declared: add `labels: [...]`, or give them",
                    p->file->path);
@@ -262,7 +265,7 @@ cz_status cz_prompt_texts_add(cz_prompt_texts *t, const cz_record *record) {
     cz_status st = add_source(t, &file->sources[i], first + i, record);
     if (st != CZ_OK) return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, &place));
   }
-  if (file->task) {
+  if (file->candidates) {
     cz_status st = add_candidates(t, record);
     if (st != CZ_OK) return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, &place));
   }

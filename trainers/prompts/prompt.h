@@ -140,6 +140,10 @@ typedef struct cz_prompt_input {
   size_t parts_cap;
 } cz_prompt_input;
 
+/* Masks behind those of a target that a text may have when a member is trained to generate it
+ * (Schick and Schuetze 2021, "It's Not Just Size That Matters", on WSC). */
+enum { CZ_PROMPT_SURPLUS = 3 };
+
 CZ_MUST cz_status cz_prompt_apply(cz_prompt_input *out, const cz_prompts *prompts,
                                   const cz_prompt *prompt, const cz_prompt_texts *texts, size_t i);
 CZ_MUST cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts *prompts,

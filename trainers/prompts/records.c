@@ -110,7 +110,8 @@ static cz_status read_table(cz_records *r, const cz_pattern_file *file, cz_table
   return CZ_OK;
 }
 
-/* Of a task's official file: what HOW says of columns has no place there. */
+/* Of a task's official file: what HOW says of columns has no place there. Where a target is
+ * generated those with labels are to be trained on, and that are the ones whose target is right. */
 static cz_status read_task(cz_records **records, const cz_pattern_file *file, const char *path,
                            const cz_table_layout *how) {
   const cz_task_config none = {0};
@@ -122,7 +123,8 @@ static cz_status read_task(cz_records **records, const cz_pattern_file *file, co
   if (key)
     return CZ_FAIL(CZ_EUSAGE, "%s: %s has task: %s, whose official files have no columns", key,
                    file->path, file->task->name);
-  CZ_TRY(cz_task_load(&set, file->task, &none, path, CZ_TASK_EVALUATE));
+  const bool positives = file->generates && how->labels == CZ_LABELS_NEEDED;
+  CZ_TRY(cz_task_load(&set, file->task, &none, path, positives ? CZ_TASK_TRAIN : CZ_TASK_EVALUATE));
   cz_status st = cz_records_of_task(records, file, set);
   cz_task_set_destroy(&set);
   CZ_TRY(st);
@@ -220,9 +222,10 @@ cz_status cz_records_of_task(cz_records **records, const cz_pattern_file *file,
                         .label = -1,
                         .row = (int64_t)i,
                         .line = from->line,
-                        .group = file->task ? group : NULL};
+                        .group = file->candidates ? group : NULL};
     CZ_GO(st, take_fields(fields, file, set, from), fail);
-    if (file->task) CZ_GO(st, take_candidates(&record, *records, from), fail);
+    if (file->generates && from->label < 0) CZ_GO(st, note_unanswered(*records, from), fail);
+    if (file->candidates) CZ_GO(st, take_candidates(&record, *records, from), fail);
     if (from->label >= 0)
       CZ_GO(st, class_of(&record.label, file, set->labels[from->label], set->path), fail);
     CZ_GO(st, add(*records, &record), fail);

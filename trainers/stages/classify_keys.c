@@ -210,17 +210,27 @@ static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *fi
   return CZ_OK;
 }
 
-/* What labels are needed for, where records have candidates. */
-static cz_status check_candidates(const cz__classifying *c, const cz_pattern_file *file,
-                                  const cz_recipe *recipe) {
+/* Keys that are of labels with words, where records have candidates or a target is generated. */
+static cz_status check_task(const cz__classifying *c, const cz_pattern_file *file,
+                            const cz_recipe *recipe) {
+  const cz__classify_keys *k = &c->keys;
+  const struct {
+    const char *name, *why;
+    bool wrong;
+  } keys[] = {
+      {"calibrate", "a label's scores are compared over texts", k->calibrate != CZ_CALIBRATE_NONE},
+      {"from", "generations add texts of each label to T", *k->from != '\0'},
+      {"lm", "all masks of a batch are the target's", file->generates && k->lm > 0},
+      {"decoding", "the model writes what it is surest of first, confident_first",
+       file->generates && k->decoding != CZ_FILL_CONFIDENT_FIRST}};
   const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
-  const bool calibrates = c->keys.calibrate != CZ_CALIBRATE_NONE;
-  if (!file->task || (!calibrates && !*c->keys.from)) return CZ_OK;
-  return cz_config_error(cz_config_get(node, calibrates ? "calibrate" : "from"),
-                         "%s, and each record of task %s has candidates of its own",
-                         calibrates ? "a label's scores are compared over texts"
-                                    : "generations add texts of each label to T",
-                         file->task->name);
+  for (size_t i = 0; file->task && i < sizeof keys / sizeof *keys; i++)
+    if (keys[i].wrong)
+      return cz_config_error(cz_config_get(node, keys[i].name),
+                             "%s, and each record of task %s has %s", keys[i].why, file->task->name,
+                             file->candidates ? "candidates of its own"
+                                              : "a target that is generated");
+  return CZ_OK;
 }
 
 /** CZ_EUSAGE where FILE's records are several texts and the strategy reads one. */
@@ -243,7 +253,7 @@ cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying
                            "there are no `patterns`, which strategy %s wants; strategy finetune "
                            "reads records without one",
                            cz__strategy_names[c->keys.strategy]);
-  CZ_TRY(check_candidates(c, file, recipe));
+  CZ_TRY(check_task(c, file, recipe));
   CZ_TRY(cz_alloc(list, all, sizeof **list));
   for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
   while (*at) {

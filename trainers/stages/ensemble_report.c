@@ -49,7 +49,7 @@ done:
 static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   CZ_TRY(cz_task_view(set, e, &e->t));
   cz_task_set *s = *set;
-  if (s->n || e->file->task) return CZ_OK;
+  if (s->n || e->file->candidates) return CZ_OK;
   cz_status st = cz_grow(&s->records, &s->cap, (size_t)e->classes, sizeof *s->records);
   for (int32_t c = 0; c < e->classes && st == CZ_OK; c++)
     s->records[s->n++] = (cz_task_record){.label = c,
@@ -86,8 +86,8 @@ static cz_status answer(const char **outputs, const char **members, cz_arena *ar
   for (size_t i = 0; i < texts->n; i++) {
     const double *scores = mean + i * (size_t)e->classes;
     const int32_t best = cz_scores_label(scores, e->classes);
-    outputs[i] = e->file->task ? texts->records[i]->candidates[best] : e->file->labels[best];
-    if (e->file->task) CZ_TRY(list_candidates(&members[i], arena, texts->records[i], scores));
+    outputs[i] = e->file->candidates ? texts->records[i]->candidates[best] : e->file->labels[best];
+    if (e->file->candidates) CZ_TRY(list_candidates(&members[i], arena, texts->records[i], scores));
   }
   return CZ_OK;
 }
@@ -110,7 +110,7 @@ static cz_status score(json_t *metrics, const char *name, const char *folder, co
                             .train = train,
                             .set = test,
                             .outputs = outputs,
-                            .members = e->file->task ? members : NULL,
+                            .members = e->file->candidates ? members : NULL,
                             .cut = cut};
   if (texts->labelled) {
     st = cz_scoring_write(metrics, folder, &scored);
@@ -232,7 +232,7 @@ static cz_status put_agreement(json_t *metrics, const cz_generation *g) {
   free(labels);
   CZ_TRY(st);
   CZ_TRY(cz_json_set_real(o, "pairs", a.pairs));
-  return cz_json_set_real(o, "kappa", g->examples->file->task ? NAN : a.kappa);
+  return cz_json_set_real(o, "kappa", g->examples->file->candidates ? NAN : a.kappa);
 }
 
 /* What the members took. A score file's numbers are of whole work, so these are the same bytes

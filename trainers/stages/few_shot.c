@@ -334,7 +334,7 @@ static cz_status has_candidates(bool *out, const cz_examples_keys *keys) {
   cz_pattern_file *file;
   if (!*keys->pattern || !cz_fs_exists(keys->pattern)) return CZ_OK;
   CZ_TRY(cz_patterns_open(&file, keys->pattern, *keys->labels ? keys->labels : NULL));
-  *out = file->task != NULL;
+  *out = file->candidates;
   cz_patterns_close(&file);
   return CZ_OK;
 }

@@ -105,7 +105,7 @@ static cz_status assume_sizes(cz_few_shot_cost *x) {
   }
   if (!*k->unlabeled) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
   if (wanted > 0 && k->unlabelled_draw == CZ_UNLABELLED_PER_LABEL)
-    wanted = !x->file ? NAN : x->file->task ? wanted : wanted * (double)x->file->n_labels;
+    wanted = !x->file ? NAN : x->file->candidates ? wanted : wanted * (double)x->file->n_labels;
   x->texts[CZ_COUNT_D] = at_most(x, wanted, rest);
   count_chosen(x);
   return CZ_OK;
@@ -153,9 +153,9 @@ static cz_status count_answers(answer_counts *out, const cz_prompts *p, const cz
   CZ_TRY(cz_alloc(&ids, words * masks, sizeof *ids));
   cz_status st = cz_prompt_answers(ids, p, prompt, texts, i);
   for (size_t w = 0; w < words && st == CZ_OK; w++)
-    out->of[cz_prompt_answer_length(ids + w * masks, masks)]++;
+    out->of[cz_prompt_answer_length(ids + w * masks, masks) + p->file->generates]++;
   free(ids);
-  out->of[0] = 0; /* behind a label's last word */
+  out->of[0] = 0; /* behind a label's last word; a target has a surplus mask */
   return st;
 }
 
@@ -164,14 +164,14 @@ static cz_status count_answers(answer_counts *out, const cz_prompts *p, const cz
 static cz_status answers_of(answer_counts *out, const cz_few_shot_cost *x, int32_t pattern,
                             const cz_text_set *set, size_t i) {
   *out = (answer_counts){.masks = pattern < 0 || !x->file ? 0 : x->file->patterns[pattern].masks};
-  const bool words = out->masks == 1 && !x->file->choices && !x->file->task;
+  const bool words = out->masks == 1 && !x->file->choices && !x->file->candidates;
   const cz_pattern *p = out->masks ? &x->file->patterns[pattern] : NULL;
   if (!p || (words && !x->f->causal)) return out->masks = 0, CZ_OK;
   if (set) {
     const cz_prompts *prompts = x->f->examples->prompts;
     return count_answers(out, prompts, &prompts->items[pattern], set->texts, i);
   }
-  if (x->file->task) out->of[out->masks] = CZ_TRAINED_CANDIDATES;
+  if (x->file->candidates) out->of[out->masks] = CZ_TRAINED_CANDIDATES;
   for (size_t c = 0; c < x->file->n_labels; c++)
     *(x->f->causal ? &out->causal : &out->of[out->masks]) += (double)p->words[c].n;
   return CZ_OK;

@@ -143,6 +143,8 @@ typedef struct cz_task_row {
   cz_status (*read)(cz_task_set *set, const char *path);         /* adds the file's records */
   cz_status (*format)(cz_task_set *set, cz_task_record *record); /* their text-to-text form */
   bool candidates;      /* each record has candidates of its own */
+  const char *target;   /* name of the field that a prompt's model is to write: whether it does says
+                           which of two labels a record has. Null: nothing is written */
   const void *layout;   /* what `read` and `format` must know of this task, or null */
   const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and
                            PATH.de; null-terminated, none: one file */
