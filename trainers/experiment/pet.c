@@ -128,8 +128,25 @@ done:
   return st;
 }
 
+/* A student is a classifier, and has labels. */
+static cz_status has_labels(const cz_pet_request *r) {
+  cz_pattern_file *file;
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_patterns_open(&file, r->pattern, r->labels));
+  if (file->task)
+    st = CZ_FAIL(CZ_EUSAGE,
+                 "%s: each record of task %s has %s, and cloze pet ends in a classifier, whose "
+                 "labels are the same for all texts; an experiment with a stage of kind classify "
+                 "(strategy pet) ends in the ensemble",
+                 r->pattern, file->task->name,
+                 file->candidates ? "candidates of its own" : "a target that is generated");
+  cz_patterns_close(&file);
+  return st;
+}
+
 static cz_status compose(composing *c) {
   cz_model_config config;
+  CZ_TRY(has_labels(c->r));
   CZ_TRY(cz_recipe_model_folder(c->r->model));
   CZ_TRY(cz_hf_config_of(&config, c->r->model));
   c->wide = config.d_model >= WIDE;

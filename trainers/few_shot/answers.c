@@ -211,7 +211,7 @@ static cz_status begin(cz_answers *a, const cz_prompt *prompt, const cz_prepared
   return CZ_OK;
 }
 
-/* A label's score is the mean of its words'. */
+/* A label's score is the mean of its words'; behind a text's last candidate there is none. */
 static void add_up(const cz_answers *a, float *scores) {
   const size_t W = a->prompt->n_words, C = (size_t)a->options.classes;
   for (size_t i = 0; i < a->set->count * C; i++) {
@@ -221,7 +221,7 @@ static void add_up(const cz_answers *a, float *scores) {
       sum += a->fills[i * W + w].score;
       n += a->fills[i * W + w].n > 0;
     }
-    scores[i] = (float)(sum / (double)n);
+    scores[i] = n ? (float)(sum / (double)n) : -INFINITY;
   }
 }
 

@@ -1,5 +1,6 @@
 #include "few_shot/examples.h"
 #include "base/log.h"
+#include "few_shot/candidates.h"
 #include "tasks/readers/fields.h"
 
 #include <stdlib.h>
@@ -136,53 +137,22 @@ static cz_status pool_of(cz_pool *pool, cz_arena *arena, const cz_records *recor
   CZ_TRY(cz_arena_alloc(arena, &labels, records->n, sizeof *labels));
   for (size_t i = 0; i < records->n; i++) {
     CZ_TRY(cz_text_hash(&hashes[i], records->items[i].fields, n_fields));
-    labels[i] = records->items[i].label;
+    labels[i] = classes > 1 || records->items[i].label < 0 ? records->items[i].label : 0;
   }
   *pool = (cz_pool){.hashes = hashes, .labels = labels, .n = records->n, .classes = classes};
   return CZ_OK;
 }
 
-/** An empty SET of texts of E with ROOM for so many, from the file PATH; LABELLED: it is to have
- * labels. Its texts are destroyed with cz_prompt_texts_destroy, the rest lies in the arena of E. */
-cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char *path, size_t room,
-                             bool labelled) {
-  *set = (cz_text_set){.path = path, .labelled = labelled};
-  CZ_TRY(cz_arena_alloc(e->arena, &set->records, room, sizeof *set->records));
-  CZ_TRY(cz_arena_alloc(e->arena, &set->hashes, room, sizeof *set->hashes));
-  CZ_TRY(cz_arena_alloc(e->arena, &set->labels, room, sizeof *set->labels));
-  CZ_TRY(cz_prompt_texts_create(&set->texts, e->prompts));
-  set->texts->path = path;
-  return CZ_OK;
-}
-
-/* Each pattern has masks for what text I is answered with, and it has an answer for each label; of
- * who reads patterns. */
-static cz_status check_answers(const cz_prompt_texts *texts, size_t i) {
-  const cz_prompts *p = texts->prompts;
-  int32_t *room;
-  cz_status st = CZ_OK;
-  if (!p->file->choices || !p->items) return CZ_OK;
-  CZ_TRY(cz_alloc(&room, p->file->n_labels * CZ_PATTERN_MASKS, sizeof *room));
-  for (size_t k = 0; k < p->file->n_patterns && st == CZ_OK; k++)
-    st = cz_prompt_answers(room, p, &p->items[k], texts, i);
-  free(room);
-  return st;
-}
-
-/** Appends RECORD, which is borrowed, with HASH and the class LABEL, -1 for none; there is room.
- * CZ_EINVAL, with the file, as cz_prompt_texts_add and cz_prompt_answers. */
-cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uint64_t hash, int32_t label) {
-  set->records[set->n] = record;
-  set->hashes[set->n] = hash;
-  set->labels[set->n++] = label;
-  if (label < 0) set->labelled = false;
-  CZ_TRY(cz_prompt_texts_add(set->texts, record));
-  return check_answers(set->texts, set->texts->n - 1);
-}
+/* Classes as drawing knows them: texts with candidates are of one, and those that a model learns to
+ * generate from. */
+static int32_t classes_to_draw(const cz_examples *e) { return e->file->task ? 1 : e->classes; }
 
 /* Makes SET of the rows of RECORDS, with their labels unless they are to be forgotten. */
-static cz_status take(cz_text_set *set, cz_examples *e, const cz_records *records,
+static cz_status take(cz_text_set *set, const opening *o, const cz_records *records,
                       const cz_pool *pool, const int32_t *rows, size_t n, bool labels) {
+  cz_examples *e = o->e;
+  if (labels && e->file->candidates)
+    return cz_candidates_take(set, e, records, pool->hashes, rows, n, o->seed);
   CZ_TRY(cz_text_set_create(set, e, records->path, n, labels));
   for (size_t i = 0; i < n; i++) {
     const cz_record *record = &records->items[rows[i]];
@@ -212,7 +182,7 @@ static cz_status read_test(opening *o, size_t part) {
   CZ_TRY(read_file(&e->tests[part], o, cz_examples_test_path(o->keys, part), CZ_LABELS_IF_THERE,
                    o->keys->group_column));
   e->n_parts = part + 1;
-  CZ_TRY(pool_of(pool, e->arena, e->tests[part], e->classes, e->file->n_fields));
+  CZ_TRY(pool_of(pool, e->arena, e->tests[part], classes_to_draw(e), e->file->n_fields));
   e->parts[part] = (cz_test_part){.name = cz_examples_test_name(o->keys, part), .n = pool->n};
   if (o->keys->tested >= 0 && (size_t)o->keys->tested < pool->n)
     e->parts[part].n = (size_t)o->keys->tested;
@@ -265,6 +235,7 @@ cz_text_set cz_examples_part(const cz_examples *e, size_t part) {
   set.records += first;
   set.hashes += first;
   set.labels += first;
+  if (set.right) set.right += first * (size_t)e->classes;
   set.labelled = true;
   for (size_t i = 0; i < set.n; i++) set.labelled &= set.labels[i] >= 0;
   if (part) set.texts = NULL;
@@ -276,8 +247,8 @@ static void warn_of_t(const cz_examples *e, const cz_drawn *drawn, int64_t wante
     cz_warn("%s: %zu texts are also in the test set and are left out", e->t.path, drawn->elsewhere);
   if (drawn->repeated)
     cz_warn("%s: %zu texts stand there more than once and count once", e->t.path, drawn->repeated);
-  if ((int64_t)e->t.n < wanted)
-    cz_warn("%s: T has %zu texts instead of %lld, all that there are", e->t.path, e->t.n,
+  if ((int64_t)drawn->n < wanted)
+    cz_warn("%s: T has %zu texts instead of %lld, all that there are", e->t.path, drawn->n,
             (long long)wanted);
   if (drawn->below_labels)
     cz_warn("%s: T has fewer texts (%zu) than there are labels (%d)", e->t.path, e->t.n,
@@ -308,7 +279,7 @@ static cz_status draw_t(opening *o, const cz_pool *pool) {
   /* all of a file are drawn by no rule */
   cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
   CZ_TRY(cz_draw_labelled(&drawn, e->arena, pool, &e->in_test, kind, wanted, o->seed));
-  CZ_TRY(take(&e->t, e, e->pool, pool, drawn.rows, drawn.n, true));
+  CZ_TRY(take(&e->t, o, e->pool, pool, drawn.rows, drawn.n, true));
   for (size_t i = 0; i < e->t.n; i++) e->of_label[e->t.labels[i]]++;
   CZ_TRY(cz_hash_set_add_all(&e->in_t, e->t.hashes, e->t.n));
   if (wanted) warn_of_t(e, &drawn, wanted);
@@ -338,7 +309,7 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
     st = cz_draw_unlabelled(&drawn, e->arena, pool, &excluded, kind, o->keys->unlabelled, o->seed);
   cz_hash_set_free(&excluded);
   CZ_TRY(st);
-  CZ_TRY(take(&e->d, e, records, pool, drawn.rows, drawn.n, false));
+  CZ_TRY(take(&e->d, o, records, pool, drawn.rows, drawn.n, false));
   if (records == e->rest && drawn.elsewhere)
     cz_warn("%s: %zu of %zu texts are also in T or in the test set and are left out of D",
             e->d.path, drawn.elsewhere, records->n);
@@ -355,13 +326,13 @@ static cz_status open_pools(opening *o) {
   cz_pool pool = {0}, rest;
   if (*o->keys->train) {
     CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED, ""));
-    cz_records_warn_classes(e->pool, e->file);
-    CZ_TRY(pool_of(&pool, e->arena, e->pool, e->classes, e->file->n_fields));
+    if (!e->file->generates) cz_records_warn_classes(e->pool, e->file);
+    CZ_TRY(pool_of(&pool, e->arena, e->pool, classes_to_draw(e), e->file->n_fields));
     CZ_TRY(draw_t(o, &pool));
   }
   if (*o->keys->unlabeled) {
     CZ_TRY(read_file(&e->rest, o, o->keys->unlabeled, CZ_LABELS_IF_THERE, ""));
-    CZ_TRY(pool_of(&rest, e->arena, e->rest, e->classes, e->file->n_fields));
+    CZ_TRY(pool_of(&rest, e->arena, e->rest, classes_to_draw(e), e->file->n_fields));
     return draw_d(o, e->rest, &rest);
   }
   return e->pool ? draw_d(o, e->pool, &pool) : CZ_OK;
@@ -374,10 +345,16 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
   CZ_TRY(cz_patterns_open(&e->file, k->pattern, *k->labels ? k->labels : NULL));
   e->classes = (int32_t)e->file->n_labels;
   CZ_TRY(cz_prompts_create_for(&e->prompts, e->file, tokenizer, k->max_length, reader));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes, sizeof *e->of_label));
+  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes + 1, sizeof *e->of_label));
   if (*k->columns) CZ_TRY(cz_words(&o->columns, &o->n_columns, e->arena, k->columns));
+  if (e->file->task && k->chosen)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "chosen: %s has task: %s, whose records have candidates of their own; "
+                   "texts to label next are of those with labels",
+                   e->file->path, e->file->task->name);
   CZ_TRY(open_test(o));
-  return open_pools(o);
+  CZ_TRY(open_pools(o));
+  return e->file->candidates ? cz_candidates_measure(e) : CZ_OK;
 }
 
 /** Reads the files that KEYS name, draws T and D by their seed or else SEED, and tokenises what was

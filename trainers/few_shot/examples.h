@@ -2,11 +2,13 @@
  *
  * Data goes through it so. A pattern file and data files, of which those of the test set may be
  * several, become T, the labelled texts, D, the unlabelled ones, and the test set, tokenised once
- * for all patterns (examples.h, here); T may have texts besides that an ensemble chose (chosen.h).
+ * for all patterns (examples.h, here; text_set.c); T may have texts besides that an ensemble chose
+ * (chosen.h), and texts may have candidates in the place of labels (candidates.h).
  * A prompt, or the plain text, makes of each an input of the model (prepare.h), with others of T in
  * front of it where they are shown (demonstrations.h). Inputs run through nets (runs.h): one asks a
  * model for the scores of all texts of a set (scorer.h), of answers of several tokens (answers.h),
- * or of texts completed by a causal LM (completions.h).
+ * of answers that it writes itself (generated.h), or of texts completed by a causal LM
+ * (completions.h).
  *
  * A member is one model that is trained and then scores (member.h), by nets that those of one shape
  * share (shape.h), after the paper or as the published code does (published.h); processes divide
@@ -48,6 +50,7 @@ typedef struct cz_text_set {
   const cz_record **records; /* [n] */
   uint64_t *hashes;          /* [n] of cz_text_hash */
   int32_t *labels;           /* [n] classes; -1: none, which D's all are */
+  bool *right;               /* [n, C] of candidates those that answer; null: there are labels */
   cz_prompt_texts *texts;    /* tokenised, n of them */
   size_t n;
   bool labelled; /* every text has a label */
@@ -70,8 +73,10 @@ typedef struct cz_examples {
   size_t n_parts;
   cz_text_set t, d, test;
   cz_hash_set in_test, in_t;
-  int64_t *of_label; /* [C] texts of each label in T */
-  int32_t classes;
+  int64_t *of_label;     /* [C] texts of each label in T */
+  int32_t classes;       /* C: labels, or the most candidates that a text has */
+  int32_t most_in_t;     /* the most that a text of T has */
+  int64_t answer_tokens; /* of all candidates of a text together, at most; 0: there are labels */
 } cz_examples;
 
 CZ_MUST cz_status cz_examples_bind(cz_examples_keys *keys, const cz_config_node *node);

@@ -222,8 +222,9 @@ static cz_status draw_demonstrations(cz__classifying *c, const cz_recipe *recipe
 /* Says, once, what the stage is about to do with how much. */
 static void say_sizes(const cz__classifying *c) {
   const cz_examples *e = c->f.examples;
-  cz_log("classify: %s, %zu members; T %zu texts, D %zu, test %zu; %d labels",
-         cz__strategy_names[c->keys.strategy], c->n, e->t.n, e->d.n, e->test.n, (int)e->classes);
+  cz_log("classify: %s, %zu members; T %zu texts, D %zu, test %zu; %d %s",
+         cz__strategy_names[c->keys.strategy], c->n, e->t.n, e->d.n, e->test.n, (int)e->classes,
+         e->file->candidates ? "candidates at most" : "labels");
 }
 
 static void close(cz__classifying *c) {
