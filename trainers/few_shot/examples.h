@@ -5,8 +5,9 @@
  * for all patterns (examples.h, here); T may have texts besides that an ensemble chose (chosen.h).
  * A prompt, or the plain text, makes of each an input of the model (prepare.h), with others of T in
  * front of it where they are shown (demonstrations.h). Inputs run through nets (runs.h): one asks a
- * model for the scores of all texts of a set (scorer.h), of answers of several tokens (answers.h),
- * or of texts completed by a causal LM (completions.h).
+ * model for the scores of all texts of a set (scorer.h), or how
+ * likely tokens are (questions.h): of answers of several tokens (answers.h), of texts completed by
+ * a causal LM (completions.h).
  *
  * A member is one model that is trained and then scores (member.h), by nets that those of one shape
  * share (shape.h), after the paper or as the published code does (published.h); processes divide
