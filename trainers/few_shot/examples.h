@@ -39,6 +39,10 @@ typedef struct cz_examples_keys {
   int64_t max_length;                                      /* tokens of an input */
   int64_t draw_seed;                                       /* of T and D; 0: the stage's seed */
   int draw, unlabelled_draw, backslashes; /* cz_draw_kind, cz_unlabelled_kind, cz_backslashes */
+
+  const cz_task_row *task; /* whose reader reads the files of texts; null: they are tables */
+  const cz_config_node *task_node;
+  cz_task_config task_config; /* its `train` and `test` are those above */
 } cz_examples_keys;
 
 extern const cz_section cz_examples_section;

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,9 +130,27 @@ static cz_status take_fields(const char **fields, const cz_pattern_file *file,
   return CZ_OK;
 }
 
+/* The class that FILE gives the label K of SET, told by its text or by how official files spell it.
+ */
+static cz_status class_of_task(int32_t *label, const cz_pattern_file *file, const cz_task_set *set,
+                               int32_t k) {
+  for (size_t i = 0; set->spellings && i < file->n_labels; i++)
+    if (!strcmp(set->spellings[k], file->labels[i])) return *label = (int32_t)i, CZ_OK;
+  return class_of(label, file, set->labels[k], set->path);
+}
+
+/* Why records of SET, the first of them number I, have no label. */
+static cz_status say_unlabelled(cz_records *r, const cz_task_set *set, size_t i) {
+  char text[4300], *why;
+  snprintf(text, sizeof text, "%s: record %zu has no answer", set->path, i + 1);
+  CZ_TRY(cz_arena_strdup(r->arena, &why, set->unlabelled ? set->unlabelled : text));
+  r->no_label = why;
+  return CZ_OK;
+}
+
 /** The records of a task's set (the official layouts of tasks/readers), whose fields are found by
- * the columns that FILE names and whose labels by their text. CZ_EINVAL when the set lacks either.
- * The caller destroys the records. */
+ * the columns that FILE names and whose labels by their text, or by how official files spell it.
+ * CZ_EINVAL when the set lacks either. The caller destroys the records. */
 cz_status cz_records_of_task(cz_records **records, const cz_pattern_file *file,
                              const cz_task_set *set) {
   const char *fields[CZ_PATTERN_FIELDS];
@@ -139,10 +158,12 @@ cz_status cz_records_of_task(cz_records **records, const cz_pattern_file *file,
   CZ_TRY(create(records, file, set->path));
   for (size_t i = 0; i < set->n; i++) {
     const cz_task_record *from = &set->records[i];
-    cz_record record = {.fields = fields, .label = -1, .row = (int64_t)i};
+    cz_record record = {.fields = fields, .label = -1, .group = from->origin, .row = (int64_t)i};
     CZ_GO(st, take_fields(fields, file, set, from), fail);
     if (from->label >= 0)
-      CZ_GO(st, class_of(&record.label, file, set->labels[from->label], set->path), fail);
+      CZ_GO(st, class_of_task(&record.label, file, set, from->label), fail);
+    else if (!(*records)->no_label)
+      CZ_GO(st, say_unlabelled(*records, set, i), fail);
     CZ_GO(st, add(*records, &record), fail);
   }
   return CZ_OK;
