@@ -20,7 +20,7 @@ typedef struct opening {
 static cz_status read_task_file(cz_records **records, const opening *o, const char *path,
                                 cz_table_labels labels) {
   const cz_examples_keys *k = o->keys;
-  cz_task_set *set;
+  cz_task_set *set = NULL;
   CZ_TRY(cz_task_load(&set, k->task, &k->task_config, path, CZ_TASK_EVALUATE));
   cz_status st = labels == CZ_LABELS_NEEDED ? cz_task_answered(set) : CZ_OK;
   if (st == CZ_OK) st = cz_records_of_task(records, o->e->file, set);

@@ -112,7 +112,7 @@ static cz_status check_beside_task(const cz_examples_keys *keys, const cz_config
 /* The task, whose records have classes, and its files in the place of tables. */
 static cz_status bind_task(cz_examples_keys *keys, const cz_config_node *node) {
   static const char *const others[] = {"name", NULL};
-  cz_task_set *set;
+  cz_task_set *set = NULL;
   CZ_TRY(cz_tasklist_row(&keys->task, keys->task_node));
   CZ_TRY(cz_config_bind(keys->task_node, &keys->task->section, &keys->task_config, others));
   CZ_TRY(check_beside_task(keys, node));
