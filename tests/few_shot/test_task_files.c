@@ -15,7 +15,7 @@ static const char stage[] = "seed: 3\n"
 #define TASK                                                                                       \
   "examples.task.name=mnli examples.task.train=@/m.train.tsv examples.task.test=@/m.dev.tsv "
 #define TABLE "examples.train=@/m.train.tsv examples.test=@/m.dev.tsv "
-#define REST  "examples.unlabeled=@/m.pool.tsv examples.tests.mismatched=@/m.mm.tsv"
+#define REST  "examples.unlabelled_file=@/m.pool.tsv examples.tests.mismatched=@/m.mm.tsv"
 
 /* N texts of GLUE's columns for MNLI, told apart by WORD; test files have no labels. */
 static void write_mnli(const char *name, int n, const char *word, bool labels) {
@@ -105,7 +105,7 @@ static void boolq(void **state) {
     forget("boolq");
     run_into(&(start){0},
              "classify @/zero.yaml examples.pattern=@/b.yaml examples.train='' "
-             "examples.unlabeled='' examples.test='' examples.task.name=boolq "
+             "examples.unlabelled_file='' examples.test='' examples.task.name=boolq "
              "examples.task.test=@/b.jsonl",
              "boolq");
     expect_predicted("boolq/predictions.ensemble.jsonl", targets[i], NULL);
@@ -130,7 +130,7 @@ static void multirc(void **state) {
                        "patterns: ['{p*} {q} is {r} {mask} ?']\n");
   run_into(&(start){0},
            "classify @/zero.yaml examples.pattern=@/r.yaml examples.train='' "
-           "examples.unlabeled='' examples.test='' examples.task.name=multirc "
+           "examples.unlabelled_file='' examples.test='' examples.task.name=multirc "
            "examples.task.test=@/r.jsonl",
            "multirc");
   expect_predicted("multirc/predictions.ensemble.jsonl", labels, groups);

@@ -138,7 +138,7 @@ const char *cz_chosen_elsewhere(const cz_examples_keys *keys, const cz_examples_
   const struct {
     const char *name, *here, *there;
   } texts[] = {{"train", keys->train, by->train},
-               {"unlabeled", keys->unlabeled, by->unlabeled},
+               {"unlabelled_file", keys->unlabelled_file, by->unlabelled_file},
                {"test", keys->test, by->test},
                {"columns", keys->columns, by->columns}};
   const struct {

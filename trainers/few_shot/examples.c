@@ -272,8 +272,8 @@ static cz_status open_pools(opening *o) {
     CZ_TRY(pool_of(&pool, e->arena, e->pool, e->classes, e->file->n_fields));
     CZ_TRY(draw_t(o, &pool));
   }
-  if (*o->keys->unlabeled) {
-    CZ_TRY(read_file(&e->rest, o, o->keys->unlabeled, CZ_LABELS_IF_THERE, ""));
+  if (*o->keys->unlabelled_file) {
+    CZ_TRY(read_file(&e->rest, o, o->keys->unlabelled_file, CZ_LABELS_IF_THERE, ""));
     CZ_TRY(pool_of(&rest, e->arena, e->rest, e->classes, e->file->n_fields));
     return draw_d(o, e->rest, &rest);
   }

@@ -29,15 +29,16 @@
 
 /* The section `examples`. */
 typedef struct cz_examples_keys {
-  const char *pattern, *labels, *train, *unlabeled, *test; /* files; labels: a list, or empty */
-  const cz_config_node *tests;                             /* {NAME: FILE}, or null */
-  const char *columns;                                     /* a list, or empty */
-  const char *group_column;                                /* of the test files, or empty */
-  const char *chosen_by;                                   /* folder of a stage, or empty */
-  int64_t labelled, unlabelled, tested;                    /* texts; -1: all */
-  int64_t chosen;                                          /* texts of T besides; 0: none */
-  int64_t max_length;                                      /* tokens of an input */
-  int64_t draw_seed;                                       /* of T and D; 0: the stage's seed */
+  const char *pattern, *labels, *train, *unlabelled_file,
+      *test;                              /* files; labels: a list, or empty */
+  const cz_config_node *tests;            /* {NAME: FILE}, or null */
+  const char *columns;                    /* a list, or empty */
+  const char *group_column;               /* of the test files, or empty */
+  const char *chosen_by;                  /* folder of a stage, or empty */
+  int64_t labelled, unlabelled, tested;   /* texts; -1: all */
+  int64_t chosen;                         /* texts of T besides; 0: none */
+  int64_t max_length;                     /* tokens of an input */
+  int64_t draw_seed;                      /* of T and D; 0: the stage's seed */
   int draw, unlabelled_draw, backslashes; /* cz_draw_kind, cz_unlabelled_kind, cz_backslashes */
 
   const cz_task_row *task; /* whose reader reads the files of texts; null: they are tables */
@@ -69,7 +70,7 @@ typedef struct cz_examples {
   cz_arena *arena;
   cz_pattern_file *file;
   cz_prompts *prompts;
-  cz_records *pool, *rest; /* of the files `train` and `unlabeled`; or null */
+  cz_records *pool, *rest; /* of the files `train` and `unlabelled_file`; or null */
   cz_records **tests;      /* [n_parts] */
   cz_test_part *parts;     /* [n_parts] of the test set; none: there is none */
   size_t n_parts;

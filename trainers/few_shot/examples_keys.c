@@ -10,14 +10,14 @@ static const cz_key_spec keys_of_examples[] = {
            .help = "labels, comma-separated, of a pattern file that names none"),
     CZ_KEY(cz_examples_keys, train, TEXT, .fallback = "",
            .help = "labelled texts (.csv, .tsv, .jsonl), which T is drawn from"),
-    CZ_KEY(cz_examples_keys, unlabeled, TEXT, .fallback = "",
+    CZ_KEY(cz_examples_keys, unlabelled_file, TEXT, .fallback = "",
            .help = "unlabelled texts, which D is drawn from; empty: what T leaves of `train`"),
     CZ_KEY(cz_examples_keys, test, TEXT, .fallback = "",
            .help = "texts to classify, with labels or without"),
     CZ_KEY_OTHER("task", TREE, .fallback = "", .holds = "mapping, an item of tasks.list",
                  .help = "a task whose official files its own reader reads (cloze list tasks): "
                          "{name: NAME, train: FILE, test: FILE} in place of `train` and `test`; "
-                         "`unlabeled` and `tests` are of its layout too"),
+                         "`unlabelled_file` and `tests` are of its layout too"),
     CZ_KEY_OTHER("tests", TREE, .fallback = "", .holds = "mapping of files",
                  .help = "test files besides, {NAME: FILE}, which the same models answer; what a "
                          "result has of `test` under `student`, it has of such a one under "
@@ -130,7 +130,12 @@ static cz_status bind_task(cz_examples_keys *keys, const cz_config_node *node) {
 
 /** Binds NODE, the section `examples`, which may be null. CZ_EUSAGE with the place. */
 cz_status cz_examples_bind(cz_examples_keys *keys, const cz_config_node *node) {
-  const cz_config_node *tests = cz_config_get(node, "tests"), *task = cz_config_get(node, "task");
+  const cz_config_node *tests = cz_config_get(node, "tests"), *task = cz_config_get(node, "task"),
+                       *file = cz_config_get(node, "unlabeled");
+  if (file) /* the nearest spelling is the key beside it */
+    return cz_config_error(file,
+                           "unlabeled: the file of unlabelled texts is `unlabelled_file`, and "
+                           "`unlabelled` is how many of them D has");
   CZ_TRY(cz_config_bind(node, &cz_examples_section, keys, NULL));
   keys->task = NULL;
   keys->task_node = cz_config_is_nothing(task) ? NULL : task;

@@ -198,7 +198,7 @@ static cz_status file_exists(bool *all, cz_check *check, const cz_config_node *n
 /* All files that the section `examples` names, as far as they exist. */
 static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe,
                              const cz_examples_keys *keys) {
-  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
+  static const char *const names[] = {"pattern", "train", "unlabelled_file", "test"};
   const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name),
                        *tests = keys->tests;
   *all = true;

@@ -44,7 +44,7 @@ static cz_status task_files(const cz_file_visitor *v, const cz_config_node *node
 }
 
 static cz_status example_files(const cz_file_visitor *v, const cz_config_node *node) {
-  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
+  static const char *const names[] = {"pattern", "train", "unlabelled_file", "test"};
   const cz_config_node *file;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if ((file = cz_config_get(node, names[i]))) CZ_TRY(v->file(v->self, file, NULL));
