@@ -524,7 +524,10 @@ static void test_what_seeds_draw(void **state) {
                {"{examples: {train: x, labelled: 0, draw: paper}}", CZ_SEEDS_PLAIN},
                {"{examples: {train: x, labelled: -1}}", CZ_SEEDS_ONE_T},
                {"{examples: {train: x}}", CZ_SEEDS_ONE_T},
-               {"{examples: {test: y}}", CZ_SEEDS_PLAIN}};
+               {"{examples: {test: y}}", CZ_SEEDS_PLAIN},
+               {"{examples: {task: {name: mnli, train: x}, labelled: 10}}", CZ_SEEDS_DRAWS},
+               {"{examples: {task: {name: mnli, test: x}, labelled: 10}}", CZ_SEEDS_PLAIN},
+               {"{examples: {task: '', train: x, labelled: 10}}", CZ_SEEDS_DRAWS}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     cz_config *config;
     OK(cz_config_parse(&config, "x", cases[i].text, strlen(cases[i].text)));

@@ -71,7 +71,7 @@ static void unlabelled_tests(void **state) {
   text = metrics_of("out");
   assert_non_null(strstr(text, "\"accuracy\": null"));
   free(text);
-  run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabeled=@/test.tsv",
+  run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabelled_file=@/test.tsv",
       "pool.tsv: no test text has a label, so nothing is scored: ");
   text = read_text(under("out/predictions.ensemble.jsonl"), NULL);
   for (const char *at = text; (at = strchr(at, '\n')); at++) n++;
@@ -81,8 +81,10 @@ static void unlabelled_tests(void **state) {
 
 /* What T and the test set have is not in D, which may leave nothing, as is said. */
 static void shared_texts(void **state) {
-  refused(2, "classify @/zero.yaml examples.unlabeled=@/test.tsv classify.calibrate=unlabeled_mean",
-          "test.tsv: 30 of 30 texts are also in T or in the test set and are left out of D\n");
+  refused(
+      2,
+      "classify @/zero.yaml examples.unlabelled_file=@/test.tsv classify.calibrate=unlabeled_mean",
+      "test.tsv: 30 of 30 texts are also in T or in the test set and are left out of D\n");
 }
 
 /* Texts that do not fit are told with their place, before a member is made. */
@@ -124,21 +126,21 @@ static void generations_grow(void **state) {
 
 static void unlabelled_texts(void **state) {
   write_text("empty.tsv", "text\n");
-  refused(1, "classify @/pet.yaml examples.unlabeled=@/empty.tsv",
+  refused(1, "classify @/pet.yaml examples.unlabelled_file=@/empty.tsv",
           "empty.tsv: there is no record in it");
   refused(2, "distill @/st.yaml examples.unlabelled=0",
           "examples: D is empty: a student learns from unlabelled texts alone");
   refused(2, "classify @/zero.yaml examples.unlabelled=0 classify.calibrate=unlabeled_mean",
           "calibrate: unlabeled_mean wants unlabelled texts, and D is empty");
   take_lines("five.tsv", "pool.tsv", 0, 5);
-  run("classify @/zero.yaml examples.unlabeled=@/five.tsv classify.calibrate=unlabeled_mean",
+  run("classify @/zero.yaml examples.unlabelled_file=@/five.tsv classify.calibrate=unlabeled_mean",
       "classify: calibrated on 5 unlabelled texts; the mean of fewer than 20 is noise\n");
   FILE *f = fopen(under("same.tsv"), "w");
   assert_non_null(f);
   fprintf(f, "text\n");
   for (int i = 0; i < 1000; i++) fprintf(f, "the same man\n");
   assert_int_equal(fclose(f), 0);
-  run("classify @/pet.yaml examples.unlabeled=@/same.tsv" ONE, "D 1, ");
+  run("classify @/pet.yaml examples.unlabelled_file=@/same.tsv" ONE, "D 1, ");
   run("classify @/ipet.yaml classify.scale=50 classify.target=100000" ONE, " less\n");
 }
 
@@ -341,7 +343,7 @@ static void other_settings_of_run(void **state) {
   const char *d = folder();
   write_format("run.yaml",
                "title: killed\nseeds: [1]\ncommon:\n  init: %s/bert\n  examples: {pattern: "
-               "%s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: %s/test.tsv, "
+               "%s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: %s/test.tsv, "
                "labelled: 12, max_length: 40}\n  batch: {examples: 6}\n  optimizer: {name: adamw, "
                "learning_rate: 0.01}\n  train: {steps: 400, checkpoint_steps: 5}\nstages:\n"
                "  zero: {kind: classify, classify: {strategy: tuning_free}}\n"

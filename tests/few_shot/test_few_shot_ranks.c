@@ -14,7 +14,7 @@ static const char experiment[] =
     "seeds: [1, 2]\n"
     "common:\n"
     "  init: %s/bert\n"
-    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: "
+    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: "
     "%s/test.tsv, labelled: 12, max_length: 40}\n"
     "  batch: {examples: 6}\n"
     "  optimizer: {name: adamw, learning_rate: 0.01}\n"

@@ -259,7 +259,7 @@ static int make_whole(void **state) {
   write_t(false);
   write_format("experiment.yaml",
                "title: killed\nseeds: [1, 2]\ncommon:\n  init: %s/bert\n  examples: {pattern: "
-               "%s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: %s/test.tsv, "
+               "%s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: %s/test.tsv, "
                "labelled: 12, max_length: 40}\n  batch: {examples: 6}\n  optimizer: {name: adamw, "
                "learning_rate: 0.01}\n  train: {steps: 60, checkpoint_steps: 5}\nstages:\n"
                "  zero: {kind: classify, classify: {strategy: tuning_free}}\n"

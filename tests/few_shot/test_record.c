@@ -12,7 +12,7 @@
 
 #define PET CZ_SOURCE_DIR "/tests/fixtures/pet"
 #define FILES                                                                                      \
-  "pattern: " PET "/record.yaml, train: " PET "/record.train.jsonl, unlabeled: " PET               \
+  "pattern: " PET "/record.yaml, train: " PET "/record.train.jsonl, unlabelled_file: " PET         \
   "/record.pool.jsonl, test: " PET "/record.test.jsonl"
 
 static const char stage[] =
@@ -28,7 +28,7 @@ static const char stage[] =
 static const cz_examples_keys keys = {.pattern = PET "/record.yaml",
                                       NO_OTHER_KEYS,
                                       .train = PET "/record.train.jsonl",
-                                      .unlabeled = PET "/record.pool.jsonl",
+                                      .unlabelled_file = PET "/record.pool.jsonl",
                                       .test = PET "/record.test.jsonl",
                                       .labelled = -1,
                                       .unlabelled = -1,
@@ -266,7 +266,7 @@ static void bad_files(void **state) {
        "its query has @placeholder 2 times, expected once"},
       {BLANK, "\"answers\": [{\"text\": \"men\"}], ",
        "/bad.jsonl:2: the answer 'men' is none of the record's 2 candidates"},
-      {BLANK, "", "/bad.jsonl:2: the record has no answers"},
+      {BLANK, "", "/bad.jsonl:2: the record has no answer"},
       {BLANK, "\"answers\": [{\"start\": 0}], ", "/bad.jsonl:2: query 1: \"text\" is missing"},
   };
   write_format("own-pet.yaml",

@@ -26,7 +26,7 @@ static const char stage[] =
 static const cz_examples_keys keys = {.pattern = PET "/wsc.yaml",
                                       NO_OTHER_KEYS,
                                       .train = PET "/wsc.train.jsonl",
-                                      .unlabeled = "",
+                                      .unlabelled_file = "",
                                       .test = PET "/wsc.test.jsonl",
                                       .labelled = 7,
                                       .unlabelled = -1,

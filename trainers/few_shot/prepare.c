@@ -134,6 +134,19 @@ cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *se
   return CZ_OK;
 }
 
+/** Input I of SET, borrowed from it, which PROMPT made with all of its masks. */
+cz_status cz_masked_text_find(cz_masked_text *text, const cz_prompt *prompt, const cz_prepared *set,
+                              size_t i) {
+  size_t n_types;
+  text->ids = cz_id_lists_at(&set->inputs, i, &text->n);
+  text->types = cz_id_lists_at(&set->types, i, &n_types);
+  const int32_t *places = cz_id_lists_at(&set->rows, i, &text->masks);
+  CZ_CHECK(text->masks == (size_t)prompt->pattern->masks && n_types == text->n);
+  CZ_CHECK(places[text->masks - 1] - places[0] == (int32_t)text->masks - 1);
+  text->place = (size_t)places[0];
+  return CZ_OK;
+}
+
 /** How a classifier of CONFIG's family reads plain texts: the last token of one that begins and
  * ends with tokens of its own, or what the tokenizer makes of it. */
 cz_reader_kind cz_reader_of(const cz_model_config *config) {

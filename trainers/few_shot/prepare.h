@@ -34,6 +34,14 @@ typedef struct cz_preparer {
   uint64_t seed;               /* of how many surplus masks a text to train on has behind it */
 } cz_preparer;
 
+/* An input under a prompt, whose masks stand side by side from `place` on. */
+typedef struct cz_masked_text {
+  const int32_t *ids, *types; /* [n] */
+  size_t n, place, masks;
+} cz_masked_text;
+
+CZ_MUST cz_status cz_masked_text_find(cz_masked_text *text, const cz_prompt *prompt,
+                                      const cz_prepared *set, size_t i);
 CZ_MUST cz_status cz_prepare_text(cz_preparer *p, cz_prepared *out, const cz_text_set *set,
                                   size_t i, const cz_wanted *wanted);
 CZ_MUST cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *set);

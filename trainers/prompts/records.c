@@ -173,12 +173,18 @@ static cz_status take_fields(const char **fields, const cz_pattern_file *file,
   return CZ_OK;
 }
 
-static cz_status note_unanswered(cz_records *r, const cz_task_record *from) {
-  char why[4300], *copy;
+/* Why records of SET, the first of them FROM, number I, have no label. */
+static cz_status note_unanswered(cz_records *r, const cz_task_set *set, const cz_task_record *from,
+                                 size_t i) {
+  char text[4300], *why;
   if (r->no_label) return CZ_OK;
-  snprintf(why, sizeof why, "%s:%lld: the record has no answers", r->path, (long long)from->line);
-  CZ_TRY(cz_arena_strdup(r->arena, &copy, why));
-  r->no_label = copy;
+  if (from->line)
+    snprintf(text, sizeof text, "%s:%lld: the record has no answer", set->path,
+             (long long)from->line);
+  else
+    snprintf(text, sizeof text, "%s: record %zu has no answer", set->path, i + 1);
+  CZ_TRY(cz_arena_strdup(r->arena, &why, set->unlabelled ? set->unlabelled : text));
+  r->no_label = why;
   return CZ_OK;
 }
 
@@ -189,7 +195,7 @@ static cz_status take_candidates(cz_record *record, cz_records *r, const cz_task
   if (!record->n_candidates)
     return CZ_FAIL(CZ_EINVAL, "%s:%lld: the record has no candidate to choose", r->path,
                    (long long)from->line);
-  if (from->unknown) return note_unanswered(r, from);
+  if (from->unknown) return CZ_OK;
   record->answers = from->answers;
   record->n_answers = (size_t)from->n_answers;
   for (size_t a = 0; a < record->n_answers; a++) {
@@ -204,11 +210,20 @@ static cz_status take_candidates(cz_record *record, cz_records *r, const cz_task
   return CZ_OK;
 }
 
+/* The class that FILE gives the label K of SET, told by its text or by how official files spell it.
+ */
+static cz_status class_of_task(int32_t *label, const cz_pattern_file *file, const cz_task_set *set,
+                               int32_t k) {
+  for (size_t i = 0; set->spellings && i < file->n_labels; i++)
+    if (!strcmp(set->spellings[k], file->labels[i])) return *label = (int32_t)i, CZ_OK;
+  return class_of(label, file, set->labels[k], set->path);
+}
+
 /** The records of a task's set (the official layouts of tasks/readers), whose fields are found by
- * the columns that FILE names and whose labels by their text, or which have candidates where FILE
- * names the task. CZ_EINVAL when the set lacks either, with file and line for a record without a
- * candidate, and for an answer that is none of them.
- * The caller destroys the records. */
+ * the columns that FILE names and whose labels by their text, or by how official files spell it; or
+ * which have candidates where FILE names the task. CZ_EINVAL when the set lacks either, with file
+ * and line for a record without a candidate, and for an answer that is none of them. The caller
+ * destroys the records. */
 cz_status cz_records_of_task(cz_records **records, const cz_pattern_file *file,
                              const cz_task_set *set) {
   const char *fields[CZ_PATTERN_FIELDS];
@@ -222,12 +237,13 @@ cz_status cz_records_of_task(cz_records **records, const cz_pattern_file *file,
                         .label = -1,
                         .row = (int64_t)i,
                         .line = from->line,
-                        .group = file->candidates ? group : NULL};
+                        .group = file->candidates ? group : from->origin};
     CZ_GO(st, take_fields(fields, file, set, from), fail);
-    if (file->generates && from->label < 0) CZ_GO(st, note_unanswered(*records, from), fail);
     if (file->candidates) CZ_GO(st, take_candidates(&record, *records, from), fail);
     if (from->label >= 0)
-      CZ_GO(st, class_of(&record.label, file, set->labels[from->label], set->path), fail);
+      CZ_GO(st, class_of_task(&record.label, file, set, from->label), fail);
+    else if (!file->candidates || from->unknown)
+      CZ_GO(st, note_unanswered(*records, set, from, i), fail);
     CZ_GO(st, add(*records, &record), fail);
   }
   return CZ_OK;

@@ -197,12 +197,15 @@ static cz_status file_exists(bool *all, cz_check *check, const cz_config_node *n
 
 /* All files that the section `examples` names, as far as they exist. */
 static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe,
-                             const cz_config_node *tests) {
-  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
-  const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name);
+                             const cz_examples_keys *keys) {
+  static const char *const names[] = {"pattern", "train", "unlabelled_file", "test"};
+  const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name),
+                       *tests = keys->tests;
   *all = true;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     CZ_TRY(file_exists(all, check, cz_config_get(section, names[i])));
+    CZ_TRY(file_exists(all, check, cz_config_get(keys->task_node, names[i])));
+  }
   for (size_t i = 0; tests && i < cz_config_count(tests); i++)
     CZ_TRY(file_exists(all, check, cz_config_at(tests, i)));
   return CZ_OK;
@@ -292,7 +295,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   const cz_config_node *batch = cz_config_get(recipe->node, "batch");
   bool there;
   if (trained) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
-  CZ_TRY(files_exist(&there, check, recipe, f->keys.tests));
+  CZ_TRY(files_exist(&there, check, recipe, &f->keys));
   CZ_TRY(check_choice(check, recipe, &f->keys));
   if (!f->init && !check->stage.n_from)
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which pretrained model?");

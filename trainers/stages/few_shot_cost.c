@@ -37,7 +37,7 @@ static cz_status find_model(cz_few_shot_cost *x) {
 
 /* Whether all is there that the texts are read from and tokenised with. */
 static bool is_there(const cz_few_shot *f) {
-  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabeled};
+  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabelled_file};
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
     if (*paths[i] && !cz_fs_exists(paths[i])) return false;
   for (size_t k = 0; k < cz_examples_test_count(&f->keys); k++)
@@ -96,14 +96,14 @@ static cz_status assume_sizes(cz_few_shot_cost *x) {
     CZ_TRY(cz_patterns_open(&x->own, k->pattern, *k->labels ? k->labels : NULL));
   x->file = x->own;
   CZ_TRY(count_records(&pool, x, k->train));
-  CZ_TRY(count_records(&rest, x, k->unlabeled));
+  CZ_TRY(count_records(&rest, x, k->unlabelled_file));
   x->texts[CZ_COUNT_T] = at_most(x, (double)k->labelled, pool);
   for (size_t i = 0; i < files; i++) {
     CZ_TRY(count_records(&tests, x, cz_examples_test_path(k, i)));
     x->texts[CZ_COUNT_TEST] += at_most(x, (double)k->tested, tests);
     if (!i) x->first_test = x->texts[CZ_COUNT_TEST];
   }
-  if (!*k->unlabeled) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
+  if (!*k->unlabelled_file) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
   if (wanted > 0 && k->unlabelled_draw == CZ_UNLABELLED_PER_LABEL)
     wanted = !x->file ? NAN : x->file->candidates ? wanted : wanted * (double)x->file->n_labels;
   x->texts[CZ_COUNT_D] = at_most(x, wanted, rest);

@@ -24,26 +24,32 @@ static cz_status held_out_files(const cz_file_visitor *v, const cz_config_node *
   return corpus ? v->file(v->self, corpus, NULL) : CZ_OK;
 }
 
-/* Train, dev and test of each task of the list. */
-static cz_status task_files(const cz_file_visitor *v, const cz_config_node *node) {
+/* Train, dev and test of the task ITEM. */
+static cz_status files_of_task(const cz_file_visitor *v, const cz_config_node *item) {
   static const char *const splits[] = {"train", "dev", "test"};
-  const cz_config_node *list = cz_config_get(node, "list"), *file;
-  for (size_t i = 0; list && i < cz_config_count(list); i++) {
-    const cz_config_node *item = cz_config_at(list, i);
-    const cz_task_row *row;
-    CZ_TRY(cz_tasklist_row(&row, item));
-    for (int s = 0; s < 3; s++)
-      if ((file = cz_config_get(item, splits[s]))) CZ_TRY(v->file(v->self, file, row));
-  }
+  const cz_config_node *file;
+  const cz_task_row *row;
+  CZ_TRY(cz_tasklist_row(&row, item));
+  for (int s = 0; s < 3; s++)
+    if ((file = cz_config_get(item, splits[s]))) CZ_TRY(v->file(v->self, file, row));
+  return CZ_OK;
+}
+
+/* Those of each task of the list. */
+static cz_status task_files(const cz_file_visitor *v, const cz_config_node *node) {
+  const cz_config_node *list = cz_config_get(node, "list");
+  for (size_t i = 0; list && i < cz_config_count(list); i++)
+    CZ_TRY(files_of_task(v, cz_config_at(list, i)));
   return CZ_OK;
 }
 
 static cz_status example_files(const cz_file_visitor *v, const cz_config_node *node) {
-  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
+  static const char *const names[] = {"pattern", "train", "unlabelled_file", "test"};
   const cz_config_node *file;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if ((file = cz_config_get(node, names[i]))) CZ_TRY(v->file(v->self, file, NULL));
-  const cz_config_node *tests = cz_config_get(node, "tests");
+  const cz_config_node *tests = cz_config_get(node, "tests"), *task = cz_config_get(node, "task");
+  if (!cz_config_is_nothing(task)) CZ_TRY(files_of_task(v, task));
   if (!tests || cz_config_kind_of(tests) != CZ_CONFIG_MAPPING) return CZ_OK;
   for (size_t i = 0; i < cz_config_count(tests); i++)
     CZ_TRY(v->file(v->self, cz_config_at(tests, i), NULL));

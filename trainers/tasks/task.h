@@ -122,7 +122,8 @@ typedef struct cz_task_set {
   cz_arena *arena;
   cz_task_record *records;
   size_t n, cap;
-  const char *const *labels; /* in the order of the classes */
+  const char *const *labels;    /* in the order of the classes */
+  const char *const *spellings; /* of these in official files; null: as they are */
   int32_t n_labels;
   cz_task_metric metrics[CZ_TASK_METRICS]; /* CZ_METRIC_NONE ends the list */
   cz_task_comparison comparison;
