@@ -5,7 +5,8 @@ static const cz_task_row row = {.name = "few_shot",
                                 .help = "texts of a pattern file",
                                 .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
                                 .comparison = CZ_COMPARE_LABEL,
-                                .baseline = CZ_BASELINE_MAJORITY};
+                                .baseline = CZ_BASELINE_MAJORITY,
+                                .drawn_by_label = true};
 
 /* The fields of a record, one after another. */
 static cz_status join(const char **out, cz_arena *arena, const cz_record *record, size_t n) {
