@@ -186,7 +186,7 @@ static void test_nothing_to_say(void **state) {
                                             "with the control (Holm)", "<caption>raw"};
   for (size_t i = 0; i < sizeof not_on_page / sizeof *not_on_page; i++)
     assert_null(strstr(out[1].data, not_on_page[i]));
-  char *raw = strstr(out[0].data, "\nraw (no column of the paper)"), *end;
+  char *raw = strstr(out[0].data, "\nraw (no column of the paper)"), *end = NULL;
   assert_true(raw && (end = strstr(raw + 1, "\n\n")));
   *end = '\0';
   assert_non_null(strstr(raw, "ZERO"));
