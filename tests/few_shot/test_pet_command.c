@@ -121,6 +121,26 @@ static void check_zero_shot(const char *run, bool labelled) {
 
 static void values(void **state) { check_zero_shot("with", true); }
 
+/* The table of the command's own experiment: per cent, beside the simple programs and with the test
+ * texts' part of the error; nothing of deviations, which one seed has not, nor of a paper. */
+static void own_table(void **state) {
+  static const char *const says[] = {"accuracy (%)",
+                                     "majority 33.33, largest_class 33.33, keyword ",
+                                     "intervals cover seeds and test examples"},
+                           *const not [] = {"All seeds have one and the same T",
+                                            "beside the paper's", "look at the order"};
+  char *text = read_text(under("with/run/report.txt"), NULL),
+       *page = read_text(under("with/run/report.html"), NULL);
+  for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+    if (!strstr(text, says[i])) fail_msg("no '%s' in:\n%s", says[i], text);
+  for (size_t i = 0; i < sizeof not / sizeof *not ; i++) {
+    if (strstr(text, not [i])) fail_msg("'%s' in:\n%s", not [i], text);
+    if (strstr(page, not [i])) fail_msg("'%s' on the page", not [i]);
+  }
+  free(text);
+  free(page);
+}
+
 /* A student answers each test text with what the run's predictions have. */
 static void student_answers(const char *run) {
   char words[300], file[100];
@@ -219,8 +239,8 @@ static int make(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(zero_shot),
-                                     cmocka_unit_test(labels_of_command),
-                                     cmocka_unit_test(no_labels)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(values), cmocka_unit_test(own_table), cmocka_unit_test(zero_shot),
+      cmocka_unit_test(labels_of_command), cmocka_unit_test(no_labels)};
   return cmocka_run_group_tests(tests, make, drop_runs);
 }

@@ -89,7 +89,7 @@ static cz_status add_stages(composing *c) {
   }
   CZ_TRY(add_generations(c));
   return cz_buf_addf(&c->text, "rows: [{name: pet}]\ncolumns: [{name: accuracy, value: "
-                               "student.student.accuracy}]\n");
+                               "student.student.scores.accuracy, unit: \"%%\"}]\n");
 }
 
 /* Texts of T, of so many of the training file: as many as an override of the composed key says. */

@@ -5,7 +5,8 @@ static const cz_task_row row = {.name = "few_shot",
                                 .help = "texts of a pattern file",
                                 .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
                                 .comparison = CZ_COMPARE_LABEL,
-                                .baseline = CZ_BASELINE_MAJORITY};
+                                .baseline = CZ_BASELINE_MAJORITY,
+                                .drawn_by_label = true};
 
 /* Which candidate is right, by what the official scorer of ReCoRD compares: texts. */
 static const cz_task_row of_candidates = {.name = "few_shot",

@@ -138,6 +138,8 @@ typedef struct cz_task_row {
   cz_task_metric metrics[CZ_TASK_METRICS];
   cz_task_comparison comparison;
   cz_task_baseline baseline;
+  bool drawn_by_label; /* training records may be a few of each label: how often a label stands
+                          there says nothing of how often it is right */
   int64_t lead_words;
   cz_status (*describe)(cz_task_set *set); /* labels, scores and comparison from the configuration;
                                               null: the row says it all */
