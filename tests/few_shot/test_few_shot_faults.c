@@ -111,6 +111,31 @@ static void absent_label(void **state) {
       "classify.balance=even adds as many of each\n");
 }
 
+/* T is as large as its file and its rule of drawing make it, whatever the keys ask for. */
+static void size_of_t(void **state) {
+  static const char words[] = "classify @/ipet.yaml classify.from=@/of_t examples.train=@/ten.tsv ";
+  char command[400];
+  take_lines("ten.tsv", "train.tsv", 0, 6);
+  take_lines("ten.tsv", "train.tsv", 1, 2); /* once more */
+  take_lines("ten.tsv", "test.tsv", 4, 5);  /* not drawn */
+  forget("of_t");
+  run_into(&(start){0}, "classify @/pet.yaml examples.train=@/ten.tsv examples.labelled=-1" ONE,
+           "of_t");
+  snprintf(command, sizeof command, "%sexamples.labelled=2000 classify.target=7" ONE, words);
+  run(command, "T 6 texts");
+  snprintf(command, sizeof command, "%sexamples.labelled=-1 classify.target=7" ONE, words);
+  run(command, "T 6 texts");
+  snprintf(command, sizeof command, "%sexamples.labelled=2000 classify.target=6" ONE, words);
+  refused(2, command, "T has 6 texts and the sets of generations grow to 6");
+  assert_false(cz_fs_exists(under("out"))); /* before anything was read */
+  for (int line = 0; line < 9; line++)      /* the header, and of the three labels 2, 3 and 0 */
+    if (line != 3 && line != 6 && line != 7) take_lines("uneven.tsv", "train.tsv", line, line);
+  refused(2,
+          "classify @/ipet.yaml classify.from=@/of_t examples.train=@/uneven.tsv "
+          "examples.labelled=5 classify.target=3" ONE,
+          "T has 4 texts and the sets of generations grow to 3");
+}
+
 /* Sets grow until one has `target` texts; of a T that has them nothing can be learned. */
 static void generations_grow(void **state) {
   refused(
@@ -118,6 +143,7 @@ static void generations_grow(void **state) {
       "target: T has 12 texts and the sets of generations grow to 12, so there is nothing to add");
   assert_false(cz_fs_exists(under("out"))); /* before anything was read */
   refused(2, "classify @/ipet.yaml examples.labelled=-1 classify.target=60", "T has 60 texts and ");
+  assert_false(cz_fs_exists(under("out")));
   forget("one");
   run_into(&(start){0}, "classify @/ipet.yaml classify.scale=50 classify.target=20" ONE, "one");
   run("classify @/ipet.yaml classify.scale=50 classify.target=20 classify.from=@/one" ONE,
@@ -140,7 +166,14 @@ static void unlabelled_texts(void **state) {
   fprintf(f, "text\n");
   for (int i = 0; i < 1000; i++) fprintf(f, "the same man\n");
   assert_int_equal(fclose(f), 0);
-  run("classify @/pet.yaml examples.unlabelled_file=@/same.tsv" ONE, "D 1, ");
+  run("classify @/pet.yaml examples.unlabelled_file=@/same.tsv" ONE,
+      "same.tsv: 999 of 1000 texts stand there more than once and count once\n");
+  assert_non_null(strstr(said(), "D 1, "));
+  forget("same");
+  run_into(&(start){0}, "classify @/pet.yaml examples.unlabelled_file=@/same.tsv" ONE, "same");
+  run("classify @/ipet.yaml examples.unlabelled_file=@/same.tsv classify.from=@/same" ONE,
+      "generation 1, member 0: ");
+  assert_non_null(strstr(said(), "D 1, "));
   run("classify @/ipet.yaml classify.scale=50 classify.target=100000" ONE, " less\n");
 }
 
@@ -384,6 +417,7 @@ int main(void) {
                                      cmocka_unit_test(full_disk),
                                      cmocka_unit_test(other_settings),
                                      cmocka_unit_test(other_settings_of_run),
-                                     cmocka_unit_test(generations_grow)};
+                                     cmocka_unit_test(generations_grow),
+                                     cmocka_unit_test(size_of_t)};
   return cmocka_run_group_tests(tests, make_pet, drop_runs);
 }

@@ -88,7 +88,7 @@ static void say_unlabelled(const cz_examples *e, size_t part) {
     cz_log("%s: no test text has a label, so nothing is scored: %s", t.path, why);
 }
 
-/* Reads the test file number PART; how many of its texts are judged. */
+/* Reads the test file number PART, whose texts nothing else has; how many of them are judged. */
 static cz_status read_test(opening *o, size_t part) {
   cz_examples *e = o->e;
   cz_pool *pool = &o->tested[part];
@@ -99,7 +99,7 @@ static cz_status read_test(opening *o, size_t part) {
   e->parts[part] = (cz_test_part){.name = cz_examples_test_name(o->keys, part), .n = pool->n};
   if (o->keys->tested >= 0 && (size_t)o->keys->tested < pool->n)
     e->parts[part].n = (size_t)o->keys->tested;
-  return CZ_OK;
+  return cz_hash_set_add_all(&e->in_test, pool->hashes, pool->n);
 }
 
 /* Appends its rows to the test set, as they stand or some of them, spread evenly. A text that
@@ -116,7 +116,16 @@ static cz_status add_test(opening *o, size_t part) {
                            e->tests[part]->items[row].label));
   }
   say_unlabelled(e, part);
-  return cz_hash_set_add_all(&e->in_test, pool->hashes, pool->n);
+  return CZ_OK;
+}
+
+static cz_status read_tests(opening *o) {
+  const size_t n = cz_examples_test_count(o->keys);
+  CZ_TRY(cz_arena_alloc(o->e->arena, &o->tested, n, sizeof *o->tested));
+  CZ_TRY(cz_arena_alloc(o->e->arena, &o->e->tests, n, sizeof(cz_records *)));
+  CZ_TRY(cz_arena_alloc(o->e->arena, &o->e->parts, n, sizeof *o->e->parts));
+  for (size_t k = 0; k < n; k++) CZ_TRY(read_test(o, k));
+  return CZ_OK;
 }
 
 /* The test set: the texts of its files one after another. */
@@ -125,13 +134,8 @@ static cz_status open_test(opening *o) {
   const size_t n = cz_examples_test_count(o->keys);
   size_t texts = 0;
   if (!n) return CZ_OK;
-  CZ_TRY(cz_arena_alloc(e->arena, &o->tested, n, sizeof *o->tested));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->tests, n, sizeof(cz_records *)));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->parts, n, sizeof *e->parts));
-  for (size_t k = 0; k < n; k++) {
-    CZ_TRY(read_test(o, k));
-    texts += e->parts[k].n;
-  }
+  CZ_TRY(read_tests(o));
+  for (size_t k = 0; k < n; k++) texts += e->parts[k].n;
   CZ_TRY(cz_text_set_create(&e->test, e, e->tests[0]->path, texts, true));
   for (size_t k = 0; k < n; k++) CZ_TRY(add_test(o, k));
   return CZ_OK;
@@ -184,14 +188,20 @@ static cz_status wanted_of_t(int64_t *wanted, const opening *o, const cz_pool *p
   return CZ_OK;
 }
 
+/* The rows of T, of which there were to be WANTED. */
+static cz_status rows_of_t(cz_drawn *drawn, int64_t *wanted, const opening *o,
+                           const cz_pool *pool) {
+  CZ_TRY(wanted_of_t(wanted, o, pool));
+  /* all of a file are drawn by no rule */
+  cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
+  return cz_draw_labelled(drawn, o->e->arena, pool, &o->e->in_test, kind, *wanted, o->seed);
+}
+
 static cz_status draw_t(opening *o, const cz_pool *pool) {
   cz_examples *e = o->e;
   cz_drawn drawn;
   int64_t wanted;
-  CZ_TRY(wanted_of_t(&wanted, o, pool));
-  /* all of a file are drawn by no rule */
-  cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
-  CZ_TRY(cz_draw_labelled(&drawn, e->arena, pool, &e->in_test, kind, wanted, o->seed));
+  CZ_TRY(rows_of_t(&drawn, &wanted, o, pool));
   CZ_TRY(take(&e->t, o, e->pool, pool, drawn.rows, drawn.n, true));
   for (size_t i = 0; i < e->t.n; i++) e->of_label[e->t.labels[i]]++;
   CZ_TRY(cz_hash_set_add_all(&e->in_t, e->t.hashes, e->t.n));
@@ -226,6 +236,9 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
   if (records == e->rest && drawn.elsewhere)
     cz_warn("%s: %zu of %zu texts are also in T or in the test set and are left out of D",
             e->d.path, drawn.elsewhere, records->n);
+  if (records == e->rest && drawn.repeated)
+    cz_warn("%s: %zu of %zu texts stand there more than once and count once", e->d.path,
+            drawn.repeated, records->n);
   if (o->keys->unlabelled > 0 && kind == CZ_UNLABELLED_RANDOM &&
       (int64_t)e->d.n < o->keys->unlabelled)
     cz_warn("%s: D has %zu texts instead of %lld, all that there are", e->d.path, e->d.n,
@@ -251,6 +264,11 @@ static cz_status open_pools(opening *o) {
   return e->pool ? draw_d(o, e->pool, &pool) : CZ_OK;
 }
 
+static cz_status read_columns(opening *o) {
+  return *o->keys->columns ? cz_words(&o->columns, &o->n_columns, o->e->arena, o->keys->columns)
+                           : CZ_OK;
+}
+
 static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_kind reader) {
   cz_examples *e = o->e;
   const cz_examples_keys *k = o->keys;
@@ -259,7 +277,7 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
   e->classes = (int32_t)e->file->n_labels;
   CZ_TRY(cz_prompts_create_for(&e->prompts, e->file, tokenizer, k->max_length, reader));
   CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes + 1, sizeof *e->of_label));
-  if (*k->columns) CZ_TRY(cz_words(&o->columns, &o->n_columns, e->arena, k->columns));
+  CZ_TRY(read_columns(o));
   if (e->file->task && k->chosen)
     return CZ_FAIL(CZ_EUSAGE,
                    "chosen: %s has task: %s, whose records have candidates of their own; "
@@ -270,6 +288,10 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
   return e->file->candidates ? cz_candidates_measure(e) : CZ_OK;
 }
 
+static uint64_t seed_of(const cz_examples_keys *keys, uint64_t seed) {
+  return keys->draw_seed ? (uint64_t)keys->draw_seed : seed;
+}
+
 /** Reads the files that KEYS name, draws T and D by their seed or else SEED, and tokenises what was
  * drawn with TOKENIZER, which is borrowed, for READER. A set without a file is empty. Warns of what
  * the draw could not keep. CZ_EINVAL with file and line for bad data, CZ_EUSAGE for a pattern file
@@ -278,7 +300,7 @@ cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,
                                const cz_tokenizer *tokenizer, uint64_t seed,
                                cz_reader_kind reader) {
   CZ_TRY(cz_alloc(e, 1, sizeof **e));
-  opening o = {.e = *e, .keys = keys, .seed = keys->draw_seed ? (uint64_t)keys->draw_seed : seed};
+  opening o = {.e = *e, .keys = keys, .seed = seed_of(keys, seed)};
   cz_status st = open_all(&o, tokenizer, reader);
   if (st != CZ_OK) cz_examples_close(e);
   return st;
@@ -292,12 +314,43 @@ cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_
   opening o = {.e = &e, .keys = keys};
   cz_records *records = NULL;
   cz_status st = cz_arena_create(&e.arena, "columns");
-  if (st == CZ_OK && *keys->columns)
-    st = cz_words(&o.columns, &o.n_columns, e.arena, keys->columns);
+  if (st == CZ_OK) st = read_columns(&o);
   if (st == CZ_OK) st = read_file(&records, &o, path, CZ_LABELS_IF_THERE, "");
   *n = st == CZ_OK ? records->n : 0;
   cz_records_destroy(&records);
   cz_arena_destroy(&e.arena);
+  return st;
+}
+
+static cz_status count_t(size_t *n, opening *o) {
+  cz_examples *e = o->e;
+  cz_pool pool;
+  cz_drawn drawn;
+  int64_t wanted;
+  *n = 0;
+  if (!*o->keys->train) return CZ_OK;
+  CZ_TRY(cz_arena_create(&e->arena, "texts that T may have"));
+  CZ_TRY(read_columns(o));
+  CZ_TRY(read_tests(o));
+  CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED, ""));
+  CZ_TRY(pool_of(&pool, e->arena, e->pool, classes_to_draw(e), e->file->n_fields));
+  CZ_TRY(rows_of_t(&drawn, &wanted, o, &pool));
+  *n = drawn.n;
+  return CZ_OK;
+}
+
+/** How many texts T of KEYS has, drawn as by cz_examples_open_for, without those that are chosen;
+ * FILE names columns and labels. Errors the same. */
+cz_status cz_examples_count_t(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
+                              uint64_t seed) {
+  cz_examples *e;
+  CZ_TRY(cz_alloc(&e, 1, sizeof *e));
+  opening o = {.e = e, .keys = keys, .seed = seed_of(keys, seed)};
+  e->file = file;
+  e->classes = (int32_t)file->n_labels;
+  cz_status st = count_t(n, &o);
+  e->file = NULL; /* borrowed */
+  cz_examples_close(&e);
   return st;
 }
 

@@ -99,6 +99,8 @@ CZ_MUST cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uin
                                   int32_t label);
 CZ_MUST cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
                                     const char *path);
+CZ_MUST cz_status cz_examples_count_t(size_t *n, const cz_examples_keys *keys,
+                                      cz_pattern_file *file, uint64_t seed);
 CZ_MUST cz_status cz_examples_without_content(cz_text_set *set, const cz_examples *e,
                                               const char *const *contents);
 void cz_examples_close(cz_examples **e);

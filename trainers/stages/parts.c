@@ -103,13 +103,15 @@ const cz_stage_part cz_part_evaluate = {
 
 const cz_stage_part cz_part_examples = {
     SECTION("examples", "the pattern file, labelled and unlabelled texts, the test set"),
-    .section = &cz_examples_section, .files = example_files};
+    .section = &cz_examples_section, .files = example_files, .members = "chosen_by",
+    .together = true};
 const cz_stage_part cz_part_classify = {
     SECTION("classify", "which strategy, which patterns, how members are put together"),
-    .section = &cz_classify_section};
+    .section = &cz_classify_section, .members = "from"};
 
 const cz_stage_part cz_part_distill = {SECTION("distill", "which ensemble teaches, and how"),
-                                       .section = &cz_distill_section};
+                                       .section = &cz_distill_section, .members = "from",
+                                       .together = true};
 
 /** Shows V every place of STAGE that names files, in the order of PARTS. Hashes depend on
  * this order. */
