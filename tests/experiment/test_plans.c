@@ -494,7 +494,7 @@ static void test_families_differ(void **state) {
 static cz_status hash_of(cz_inputs *known, uint64_t *hash, json_t *record, cz_config *config) {
   static const cz_stage_part *const parts[] = {&cz_part_tokenizer, &cz_part_corpus, &cz_part_tasks,
                                                &cz_part_init, NULL};
-  return cz_inputs_hash(known, hash, record, parts, cz_config_root(config));
+  return cz_inputs_hash(known, hash, record, parts, cz_config_root(config), NULL);
 }
 
 /* Keys follow the contents of files, and the order of reading does not matter to a file

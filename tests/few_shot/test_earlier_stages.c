@@ -5,9 +5,9 @@
 
 #include <signal.h>
 
-#define EARLIER "classify @/pet.yaml examples.unlabeled=@/known.tsv train.steps=20"
+#define EARLIER "classify @/pet.yaml examples.unlabelled_file=@/known.tsv train.steps=20"
 #define OTHER   " optimizer.learning_rate=0.002"
-#define LATER   " examples.unlabeled=@/known.tsv train.steps=100"
+#define LATER   " examples.unlabelled_file=@/known.tsv train.steps=100"
 #define CHOSEN                                                                                     \
   "classify @/pet.yaml examples.chosen=6 examples.chosen_by=@/pet classify.repetitions=1" LATER
 
