@@ -214,6 +214,8 @@ static void bad_files(void **state) {
           "m.pool.tsv:1: the header has no column 'gold_label', so no record has an answer");
   refused(1, "examples.task.name=rte examples.task.train=@/m.train.tsv",
           "m.train.tsv:1: the header has no column 'label'");
+  refused(2, TASK "examples.pattern=" CZ_SOURCE_DIR "/experiments/pet/patterns/wsc.yaml",
+          "wsc.yaml names task wsc, whose files `train` and `test` are then");
   refused(1, TASK "examples.pattern=@/p.yaml", "records of task mnli have no field 'text', which ");
   forget("out");
   expect(0,

@@ -21,7 +21,13 @@ typedef struct opening {
 static cz_status read_task_file(cz_records **records, const opening *o, const char *path,
                                 cz_table_labels labels) {
   const cz_examples_keys *k = o->keys;
+  const cz_task_row *named = o->e->file->task;
   cz_task_set *set = NULL;
+  if (named)
+    return cz_config_error(k->task_node,
+                           "%s names task %s, whose files `train` and `test` are then: `task` is "
+                           "for pattern files that name none",
+                           o->e->file->path, named->name);
   CZ_TRY(cz_task_load(&set, k->task, &k->task_config, path, CZ_TASK_EVALUATE));
   cz_status st = labels == CZ_LABELS_NEEDED ? cz_task_answered(set) : CZ_OK;
   if (st == CZ_OK) st = cz_records_of_task(records, o->e->file, set);
