@@ -64,11 +64,12 @@ fail:
 
 /* *LOGP of the likeliest of LOGITS [n], and which it is; of several the first. */
 static cz_status likeliest(double *logp, int32_t *token, const double *logits, int64_t n) {
-  double sum = 0;
+  double sum = 1; /* its own part, e to the 0 */
   *token = 0;
   for (int64_t i = 1; i < n; i++)
     if (logits[i] > logits[*token]) *token = (int32_t)i;
-  for (int64_t i = 0; i < n; i++) sum += exp(logits[i] - logits[*token]);
+  for (int64_t i = 0; i < n; i++)
+    if (i != *token) sum += exp(logits[i] - logits[*token]);
   *logp = -log(sum);
   return isfinite(*logp)
              ? CZ_OK
@@ -236,8 +237,8 @@ cz_status cz_generator_run(cz_generator *g, float *scores, const cz_text_set *se
     cz_id_lists_at(&inputs->inputs, i, &n);
     CZ_GO(st, decode(g, &text, ids + begin, i), done);
     const bool same = cz_generator_same(text.data, set->records[i]->fields[field]);
-    scores[2 * i] = !same;
-    scores[2 * i + 1] = same;
+    scores[2 * i] = same ? 0 : 1;
+    scores[2 * i + 1] = same ? 1 : 0;
   }
 done:
   cz_buf_free(&text);
