@@ -90,7 +90,7 @@ static void measure(cz_examples *e, int32_t *most, const cz_text_set *set) {
  * neither case nor articles nor punctuation. */
 static cz_status find_right(cz_text_set *set, const cz_examples *e) {
   const size_t C = (size_t)e->classes;
-  double exact, f1;
+  double exact = 0, f1 = 0;
   CZ_TRY(cz_arena_alloc(e->arena, &set->right, set->n * C, sizeof *set->right));
   for (size_t i = 0; i < set->n; i++) {
     const cz_record *r = set->records[i];

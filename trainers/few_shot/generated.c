@@ -79,8 +79,8 @@ static cz_status likeliest(double *logp, int32_t *token, const double *logits, i
 /* Fills in, of each text of the run, the mask that the model is surest of; the leftmost of several.
  * Questions of one text stand side by side. */
 static cz_status fill(cz_generator *g) {
-  double best = -INFINITY, logp;
-  int32_t token, chosen = 0;
+  double best = -INFINITY, logp = 0;
+  int32_t token = 0, chosen = 0;
   size_t place = 0;
   for (size_t i = 0; i < g->rows.len; i++) {
     const question *q = &g->questions[i];
