@@ -50,7 +50,8 @@ typedef struct cz_text_set {
   int32_t *labels;           /* [n] classes; -1: none, which D's all are */
   cz_prompt_texts *texts;    /* tokenised, n of them */
   size_t n;
-  bool labelled; /* every text has a label */
+  bool labelled;        /* every text has a label */
+  const char *no_label; /* of a part of the test set: why one has none; or null */
 } cz_text_set;
 
 /* The texts of one file in the test set. */

@@ -60,6 +60,17 @@ static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   return st;
 }
 
+/* Why what is judged has no score: {KEY: reason}, as of a task. */
+static cz_status put_unscored(json_t *metrics, const char *name, const char *why) {
+  static const char *const scores[] = {"accuracy", "macro_f1", "ece"};
+  json_t *o = json_object(), *reasons = json_object();
+  CZ_TRY(cz_json_set(metrics, name, o));
+  CZ_TRY(cz_json_set(o, "undefined", reasons));
+  for (size_t k = 0; k < sizeof scores / sizeof *scores; k++)
+    CZ_TRY(cz_json_set_text(reasons, scores[k], why ? why : "a test text has no label"));
+  return CZ_OK;
+}
+
 /* The answers P [n, C] to TEXTS as those of a task: scored beside the simple programs, where every
  * text has a label, and written down. */
 static cz_status score(json_t *metrics, const char *name, const char *folder, const cz_examples *e,
@@ -80,7 +91,7 @@ static cz_status score(json_t *metrics, const char *name, const char *folder, co
     st = cz_scoring_write(metrics, folder, &scored);
   } else {
     CZ_GO(st, cz_scoring_write_unscored(folder, &scored), done);
-    st = cz_json_set(metrics, name, json_object());
+    st = put_unscored(metrics, name, texts->no_label);
   }
 done:
   free(outputs);
