@@ -162,6 +162,7 @@ def report(a, runs, theirs, load):
         "ratio": m(pairs),
         "ratios": [round(x, 3) for x in pairs],
         "share_of_measured_products": m(o["share"] for o in runs),
+        "others_had_the_cores": m(o["waited"] for o in runs),
         "cloze_rss": runs[-1]["peak_rss_bytes"],
         "torch_rss": theirs[-1]["rss"],
         "rss_ratio": runs[-1]["peak_rss_bytes"] / theirs[-1]["rss"],

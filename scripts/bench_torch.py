@@ -197,6 +197,7 @@ def main():
         "torch_tokens_per_s": m(tokens / t["seconds"] for t in theirs),
         "ratio": m(o["tokens_per_s"] * t["seconds"] / tokens for o, t in pairs),
         "share_of_measured_products": m(o["share"] for o in runs),
+        "others_had_the_cores": m(o["waited"] for o in runs),
         "cloze_rss": runs[-1]["peak_rss_bytes"],
         "torch_rss": theirs[-1]["rss"],
         "rss_ratio": runs[-1]["peak_rss_bytes"] / theirs[-1]["rss"],

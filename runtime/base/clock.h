@@ -6,4 +6,8 @@
  * values do not, and setting the machine's clock does not disturb them. */
 double cz_seconds(void);
 
+/* How long this process's threads have been ready while others had the cores; NAN where the system
+ * does not say. */
+double cz_waited_seconds(void);
+
 #endif

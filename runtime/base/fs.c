@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* renameat2 */
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/stop.h"
@@ -130,31 +129,18 @@ static cz_status sync_path(const char *path, int flags) {
   return bad && why != EINVAL ? CZ_FAIL(CZ_EIO, "%s: %s", path, strerror(why)) : CZ_OK;
 }
 
-static cz_status sync_parent(const char *path) {
-  char folder[4096];
-  snprintf(folder, sizeof folder, "%s", path);
-  char *slash = strrchr(folder, '/');
-  if (slash == folder) slash++;
-  if (slash) *slash = '\0';
-  return sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
-}
-
 /** Makes the finished file TEMPORARY durable and renames it to PATH, in the same folder:
  * after this call PATH is whole, even across a power cut. */
 cz_status cz_fs_commit(const char *temporary, const char *path) {
   CZ_TRY(sync_path(temporary, O_RDONLY));
   if (rename(temporary, path))
     return CZ_FAIL(CZ_EIO, "%s -> %s: %s", temporary, path, strerror(errno));
-  return sync_parent(path);
-}
-
-/** As cz_fs_commit, for a PATH that is there, a file or a folder, and takes the name TEMPORARY in
- * the same instant. CZ_EIO on a file system that cannot do so. */
-cz_status cz_fs_exchange(const char *temporary, const char *path) {
-  CZ_TRY(sync_path(temporary, O_RDONLY));
-  if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE))
-    return CZ_FAIL(CZ_EIO, "%s can't take the place of %s: %s", temporary, path, strerror(errno));
-  return sync_parent(path);
+  char folder[4096];
+  snprintf(folder, sizeof folder, "%s", path);
+  char *slash = strrchr(folder, '/');
+  if (slash == folder) slash++;
+  if (slash) *slash = '\0';
+  return sync_path(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
 }
 
 /** The name beside PATH under which a file is written before it is moved to PATH, into

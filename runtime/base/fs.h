@@ -27,7 +27,6 @@ CZ_MUST cz_status cz_fs_aside(char *out, size_t n, const char *path);
 CZ_MUST cz_status cz_fs_open_aside(int *fd, const char *temporary, const char *path);
 CZ_MUST cz_status cz_fs_write_fd(int fd, const char *path, const char *bytes, size_t n);
 CZ_MUST cz_status cz_fs_commit(const char *temporary, const char *path);
-CZ_MUST cz_status cz_fs_exchange(const char *temporary, const char *path);
 /* Folders. */
 CZ_MUST cz_status cz_fs_make_dirs(const char *path);
 CZ_MUST cz_status cz_fs_count_entries(size_t *n, const char *path);

@@ -75,7 +75,13 @@ static bool empty(const char *folder) {
   return why == 0;
 }
 
-static cz_status begin(cz_new_folder *f) {
+/** Begins the folder PATH: files are to be written below f->aside. The folders above are made.
+ * CZ_EUSAGE when there is a file or a folder with anything in it at PATH, CZ_EBUSY when another
+ * process is writing it. Discard F in any case. */
+cz_status cz_new_folder_open(cz_new_folder *f, const char *path) {
+  f->handle = -1;
+  CZ_TRY(set_paths(f, path));
+  CZ_TRY(refuse_used(f->path));
   CZ_TRY(make_parents(f->path));
   cz_status st = lock_aside(f);
   if (st == CZ_OK && empty(f->aside)) return CZ_OK;
@@ -85,33 +91,14 @@ static cz_status begin(cz_new_folder *f) {
   return st;
 }
 
-/** Begins the folder PATH: files are to be written below f->aside. The folders above are made.
- * CZ_EUSAGE when there is a file or a folder with anything in it at PATH, CZ_EBUSY when another
- * process is writing it. Discard F in any case. */
-cz_status cz_new_folder_open(cz_new_folder *f, const char *path) {
-  *f = (cz_new_folder){.handle = -1};
-  CZ_TRY(set_paths(f, path));
-  CZ_TRY(refuse_used(f->path));
-  return begin(f);
-}
-
-/** The same over a folder of the program's own at PATH, which is there until the new one is, and
- * whose files are removed then. It must be there. */
-cz_status cz_new_folder_open_over(cz_new_folder *f, const char *path) {
-  *f = (cz_new_folder){.handle = -1, .replaces = true};
-  CZ_TRY(set_paths(f, path));
-  return begin(f);
-}
-
 /** Gives the folder its name, durably. CZ_EIO with the system's reason, as when somebody has put
- * something there meanwhile, or when of a folder that is replaced a folder below stays, then in
- * f->aside. */
+ * something there meanwhile. */
 cz_status cz_new_folder_commit(cz_new_folder *f) {
   CZ_CHECK(f->handle >= 0);
-  CZ_TRY(f->replaces ? cz_fs_exchange(f->aside, f->path) : cz_fs_commit(f->aside, f->path));
+  CZ_TRY(cz_fs_commit(f->aside, f->path));
   close(f->handle);
   f->handle = -1;
-  return f->replaces ? cz_folder_remove(f->aside) : CZ_OK;
+  return CZ_OK;
 }
 
 /** Ends F: removes the files that were not committed. Accepts one that was, or that did not

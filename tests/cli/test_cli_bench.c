@@ -93,6 +93,7 @@ static void test_bench_step(void **state) {
     assert_true(json_is_string(json_object_get(j, texts[i])));
   assert_true(number(j, "tokens") == 2 * (24 + 10) && number(j, "steps") == 1 &&
               number(j, "peak_rss_bytes") > 1e6);
+  assert_true(number(j, "waited") >= 0 && number(j, "waited") < 1.05);
   double seconds = number(j, "step_seconds"), rate = number(j, "gflop_per_s"), spent = 0, gflop = 0,
          parts = 0;
   assert_like("tokens_per_s", number(j, "tokens_per_s"), 68 / seconds);

@@ -20,8 +20,8 @@ run() { "$cloze" run experiments/quickstart-pet.yaml --scale test data="$work/sa
 same() { cmp "$1/result.json" "$2/result.json" || fail "$1 and $2 have other metrics"; }
 
 run --out one > one.txt
-for words in "PET@10" "iPET@20" "What members forget" "calibrated" "naive Bayes" "per cent" \
-  "^  naive_bayes  *[0-9].* ± .* ± "; do
+for words in "PET@10" "iPET@20" "What members forget" "calibrated" "per cent" \
+  "^  naive_bayes  *[0-9].* ± .* ± " "most frequent label of the test texts (25.00)"; do
   grep -q -- "$words" one/report.txt || fail "the report does not say '$words'"
 done
 # Intervals draw source packages: the first test text's is 2048-qt.

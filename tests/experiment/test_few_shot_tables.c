@@ -1,6 +1,6 @@
 /* What experiments and reports have for tables over few labelled texts: an axis of several stages,
  * columns of lists, contrasts, and what is shown of classifiers; numbers from scipy. */
-#include "setup.h"
+#include "few_shot_run.h"
 #include "base/fs.h"
 #include "experiment/report/axis.h"
 #include "experiment/report/contrasts.h"
@@ -10,52 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
-
-enum { POINTS = 3, SEEDS_HERE = 3 };
-
-static const char head[] = "title: few texts\n"
-                           "data: nothing\n"
-                           "seeds: [1, 2, 3]\n"
-                           "common: {tokenizer: $data/t.json, model: {name: t5-nano}}\n"
-                           "stages:\n"
-                           "  plain:\n"
-                           "    kind: finetune\n"
-                           "    batch: {input_tokens: 64, target_tokens: 64}\n"
-                           "    optimizer: {learning_rate: 1}\n"
-                           "    train: {steps: 7}\n"
-                           "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
-                           "  pet:\n"
-                           "    kind: finetune\n"
-                           "    batch: {input_tokens: 64, target_tokens: 64}\n"
-                           "    optimizer: {learning_rate: 2, weight_decay: 0.5}\n"
-                           "    train: {steps: 9}\n"
-                           "    tasks: {list: [{name: tsv, train: $data/x}]}\n"
-                           "  score:\n"
-                           "    kind: evaluate\n"
-                           "    init: $plain\n"
-                           "    tasks: {list: [{name: tsv, train: $data/x, dev: $data/y}]}\n"
-                           "rows:\n"
-                           "  - {name: supervised, without: [pet]}\n"
-                           "  - {name: PET, without: [plain], set: {score.init: $pet}}\n"
-                           "  - {name: ZERO, without: [plain, pet], set: {score.init: ''}}\n"
-                           "columns:\n"
-                           "  - {name: one, value: score.tsv.scores.accuracy}\n";
-static const char axis[] = "axis: {name: texts, set: [plain.optimizer.weight_decay, "
-                           "pet.optimizer.weight_decay], values: [0, 1, 10]}\n";
-static const char contrasts[] = "contrasts: [[PET, supervised], [PET, ZERO]]\n";
-
-static const char *with(const char *a, const char *b) {
-  static char text[8192];
-  snprintf(text, sizeof text, "%s%s%s", head, a, b);
-  return text;
-}
-
-static cz_status open_with(cz_plan *plan, const char *text, const char *word) {
-  char copy[256];
-  snprintf(copy, sizeof copy, "%s", word ? word : "");
-  return cz_plan_open(plan, write_text("x.yaml", text), NULL, 0, (char *[]){copy}, word ? 1 : 0,
-                      NULL);
-}
 
 static void refuses(const char *more, const char *text) {
   cz_plan plan;
@@ -129,78 +83,6 @@ static void test_axis_of_common(void **state) {
   cz_plan_close(&plan);
 }
 
-/* Accuracy by row and seed: supervised, PET at 0, 1 and 10, and ZERO. */
-static const double scores[7][3] = {{10, 12, 11},     {13, 14.5, 14.5}, {13, 15, 14}, {11, 11, 17},
-                                    {14.5, 16, 17.5}, {30, 31, 32.5},   {10, 11, 12}};
-
-static void write_stage(const char *at, const char *name, const char *text) {
-  char path[512];
-  snprintf(path, sizeof path, "%s/%s", at, name);
-  write_text(path, text);
-}
-
-static void write_scores(const char *at, double accuracy) {
-  char line[1024];
-  snprintf(line, sizeof line,
-           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g}, \"baseline\": "
-           "{\"accuracy\": 5}, \"baseline_kind\": \"copy\"}}, \"measured\": {\"seconds\": 1}}",
-           accuracy);
-  write_stage(at, "result.json", line);
-  snprintf(line, sizeof line,
-           "{\"input\": \"0\", \"scores\": {\"accuracy\": [%.17g]}, \"baselines\": {\"copy\": "
-           "{\"accuracy\": [5]}}}\n{\"input\": \"1\", \"scores\": {\"accuracy\": [%.17g]}, "
-           "\"baselines\": {\"copy\": {\"accuracy\": [5]}}}\n",
-           accuracy, accuracy);
-  write_stage(at, "predictions.tsv.jsonl", line);
-}
-
-/* What a stage of a few-shot ensemble leaves; two members, seed S of 0, 1, 2. */
-static void write_ensemble(const char *at, int s) {
-  char text[2048];
-  snprintf(
-      text, sizeof text,
-      "{\"metrics\": {\"loss\": 1, \"members\": ["
-      "{\"accuracy\": 0.5, \"pattern\": 0, \"heldout_mlm_before\": 2, \"heldout_mlm_after\": %g}, "
-      "{\"accuracy\": 0.7, \"pattern\": 2, \"heldout_mlm_before\": 3, \"heldout_mlm_after\": 4}],"
-      "\"agreement\": {\"best\": 0.7, \"worst\": 0.5, \"mean\": 0.6, \"deviation\": 0.1, "
-      "\"pairs\": 0.8, \"kappa\": 0.25},"
-      "\"ensemble\": {\"accuracy\": 0.6, \"macro_f1\": 0.5, \"ece\": 0.%d, "
-      "\"coverage\": {\"100\": 0.6, \"90\": 0.62, \"80\": 0.65, \"50\": 0.75}, "
-      "\"abstain_for\": {\"90\": 0.4, \"80\": 0.5, \"50\": 0.7%d}, \"abstain\": {\"50\": "
-      "{\"coverage\": 0.8, \"accuracy\": 0.65}, \"99\": {\"coverage\": 0, \"accuracy\": null}}, "
-      "\"reliability\": [%s{\"confidence\": 0.9, \"accuracy\": 0.%d, \"texts\": %d}], "
-      "\"shares\": {\"ga<mes\": 0.25, \"fonts\": 0.75}}}, \"measured\": {\"seconds\": 1}}",
-      3. + s, s + 1, s + 1, s ? "" : "{\"confidence\": 0.4, \"accuracy\": 0.5, \"texts\": 7},",
-      s + 4, 10 * (s + 1));
-  write_stage(at, "result.json", text);
-}
-
-static void write_few_shot_run(const char *text) {
-  cz_plan plan;
-  cz_buf entries = {0};
-  write_text("experiment.yaml", text);
-  OK(open_with(&plan, text, NULL));
-  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
-    const size_t seed = k / plan.n_stages / plan.n_rows, row = k / plan.n_stages % plan.n_rows;
-    const cz_plan_stage *s = &plan.stages[k];
-    char at[256];
-    if (s->left_out) continue;
-    OK(cz_buf_addf(&entries, "%s{\"seed\": %d, \"row\": %zu, \"stage\": \"%s\", \"key\": \"%s\"}",
-                   entries.len ? "," : "[", (int)plan.seeds[seed], row, s->name, s->key));
-    OK(cz_plan_folder(at, sizeof at, "", s));
-    if (!strncmp(s->name, "score", 5))
-      write_scores(at, scores[row % 7][seed % 3]);
-    else if (!strncmp(s->name, "pet", 3))
-      write_ensemble(at, (int)seed);
-    else
-      write_stage(at, "result.json", "{\"metrics\": {\"loss\": 1}, \"measured\": {}}");
-  }
-  OK(cz_buf_addf(&entries, "]"));
-  write_text("plan.json", entries.data);
-  cz_buf_free(&entries);
-  cz_plan_close(&plan);
-}
-
 /* PET less supervised at 1: 1.5, 1.5, 3 and at 10: 17, 16, 18.5; less ZERO at 1: 4.5, 5, 5.5 and at
  * 10: 20, 20, 20.5. scipy.stats.ttest_rel; Holm over the six by hand. */
 static void test_contrasts(void **state) {
@@ -231,109 +113,15 @@ static void test_contrasts(void **state) {
               "one: PET is above supervised at 0 texts by 2.00 ± 8.96, within the noise "
               "after Holm over 6; at 1 above by 2.00 ± 2.15, within the noise; at 10 above "
               "by 17.17 ± 3.13, beyond the noise.\n");
-  assert_says(&out[0],
-              "one: highest mean at 0 texts PET (13.00), then supervised (11.00); at 1 PET "
-              "(16.00), then supervised (14.00); at 10 PET (31.17), then supervised "
-              "(14.00); means decide this, not intervals.\n");
+  assert_says(
+      &out[0],
+      "one: highest mean at 0 texts PET (13.00), then supervised, ZERO level (11.00); at 1 PET "
+      "(16.00), then supervised (14.00); at 10 PET (31.17), then supervised "
+      "(14.00); means decide this, not intervals.\n");
   assert_says(&out[0], "PET minus supervised     10  3 seeds");
   assert_says(&out[1], "\nPET@10 minus supervised@10,one,,3,,,,,,,,17.16666667,");
   assert_says(&out[2], "\"deviation_over\": \"seeds\"");
   assert_says(&out[3], "<h2>Contrasts</h2>");
-  for (int i = 0; i < 4; i++) cz_buf_free(&out[i]);
-  cz_results_close(&r);
-}
-
-/* What naive Bayes gets that learned from the texts of a stage, by row and seed: at 0, 1 and 10 of
- * both rows, and ZERO's. */
-static const double learned[7][3] = {{3, 4, 5},   {9, 10, 11},  {20, 26, 23}, {3, 4, 5},
-                                     {9, 10, 11}, {20, 26, 23}, {25, 25, 25}};
-
-/* The results of ROW and SEED with programs of their own. Naive Bayes is right of two records by
- * 2 (seed + 1) (row + 1) points less and more than on average. */
-static void write_with_programs(const char *at, size_t row, size_t seed) {
-  const double ours = scores[row][seed], bayes = learned[row][seed],
-               apart = 2. * (double)((seed + 1) * (row + 1));
-  char text[1024] = "";
-  snprintf(text, sizeof text,
-           "{\"metrics\": {\"tsv\": {\"scores\": {\"accuracy\": %g}, \"baseline\": {\"accuracy\": "
-           "5}, \"naive_bayes\": {\"accuracy\": %g}, \"baseline_kind\": \"majority\"}}, "
-           "\"measured\": {\"seconds\": 1}}",
-           ours, bayes);
-  write_stage(at, "result.json", text);
-  *text = '\0';
-  for (int i = 0; i < 2; i++)
-    snprintf(text + strlen(text), sizeof text - strlen(text),
-             "{\"input\": \"%d\", \"scores\": {\"accuracy\": [%.17g]}, \"baselines\": "
-             "{\"majority\": {\"accuracy\": [5]}, \"naive_bayes\": {\"accuracy\": [%.17g]}}}\n",
-             i, ours, i ? bayes + apart : bayes - apart);
-  write_stage(at, "predictions.tsv.jsonl", text);
-}
-
-static void write_programs_run(cz_results *r) {
-  char at[256];
-  cz_plan plan;
-  write_few_shot_run(with(axis, contrasts));
-  OK(open_with(&plan, with(axis, contrasts), NULL));
-  for (size_t k = 0; k < cz_plan_count(&plan); k++) {
-    const cz_plan_stage *s = &plan.stages[k];
-    OK(cz_plan_folder(at, sizeof at, "", s));
-    if (!strcmp(s->name, "score") && !s->left_out)
-      write_with_programs(at, k / plan.n_stages % plan.n_rows, k / plan.n_stages / plan.n_rows);
-  }
-  cz_plan_close(&plan);
-  OK(cz_results_open(r, folder()));
-}
-
-/* A row is compared with the programs that learned from its own texts, draw by draw. PET at 10
- * leads naive Bayes by 10, 5 and 9.5; its records by 12 (1 + 2 + 3) / 3 = 24 less and more. */
-static void test_own_programs(void **state) {
-  cz_results r;
-  write_programs_run(&r);
-  cz_cell c = cell_of(&r, 0, 5);
-  assert_near(c.best_lead.mean, 24.5 / 3);
-  assert_near(c.best_lead.deviation, 2.7537852736430506);
-  assert_near(c.best_lead.examples.error, 24);
-  assert_near(c.lead.mean, 93.5 / 3 - 5);
-  assert_int_equal(c.best_verdict, CZ_VERDICT_FAILS);
-  assert_int_equal(c.verdict, CZ_VERDICT_BEATS);
-  c = cell_of(&r, 0, 3); /* at 0 the strongest is the majority */
-  assert_near(c.best_lead.mean, 8);
-  assert_near(c.best_lead.examples.error, 0);
-  c = cell_of(&r, 0, 6);
-  assert_near(c.best_lead.mean, -14);
-  assert_near(cz_results_baseline(&r, 0, 5, true), 23);
-  assert_string_equal(cz_results_baseline_kind(&r, 0, 3, true), "majority");
-  assert_true(isnan(cz_results_baseline(&r, 0, SIZE_MAX, true)));
-  assert_true(r.plan.n_rows == 7 && !r.shared[0]);
-  cz_results_close(&r);
-}
-
-/* Every form of the report has them, and the table over the axis a line of each program. */
-static void test_own_programs_in_reports(void **state) {
-  cz_results r;
-  cz_buf out[4] = {{0}};
-  write_programs_run(&r);
-  OK(cz_report_text(&out[0], &r, false));
-  OK(cz_report_csv(&out[1], &r));
-  OK(cz_report_json(&out[2], &r));
-  OK(cz_report_html(&out[3], &r, folder()));
-  assert_says(&out[0], "\n  naive_bayes   4.00 ± 1.00    10.00 ± 1.00    23.00 ± 3.00  ");
-  assert_says(&out[0], "\n  majority      5.00 ± 0.00     5.00 ± 0.00     5.00 ± 0.00  ");
-  assert_says(&out[0], "  simple baseline  each row's own");
-  assert_says(&out[0], "  beats its own  ");
-  assert_says(&out[0], "; simple baseline: each row's own, below; intervals");
-  assert_says(&out[0], "\n  simple baseline of supervised@10, PET@10: majority 5.00, naive_bayes "
-                       "23.00\n  simple baseline of ZERO: majority 5.00, naive_bayes 25.00\n");
-  assert_says(&out[0], " always answering with the most frequent label (5.00, from the row's own "
-                       "texts) by more than the interval");
-  assert_says(&out[0], " the strongest simple program of each row (5.00 to 25.00, from the row's "
-                       "own texts) by more than the interval");
-  assert_says(&out[1], ",naive_bayes,23,8.166666667,");
-  assert_says(&out[1], ",naive_bayes,25,-14,");
-  assert_says(&out[2], "\"naive_bayes\": 23.0");
-  assert_says(&out[3], "<small>baselines: majority 5.00, naive_bayes 23.00</small>");
-  assert_says(&out[3], "<td>naive_bayes</td><td>4.00 ± 1.00</td><td>10.00 ± 1.00</td><td>23.00 ± "
-                       "3.00</td>");
   for (int i = 0; i < 4; i++) cz_buf_free(&out[i]);
   cz_results_close(&r);
 }
@@ -524,7 +312,10 @@ static void test_what_seeds_draw(void **state) {
                {"{examples: {train: x, labelled: 0, draw: paper}}", CZ_SEEDS_PLAIN},
                {"{examples: {train: x, labelled: -1}}", CZ_SEEDS_ONE_T},
                {"{examples: {train: x}}", CZ_SEEDS_ONE_T},
-               {"{examples: {test: y}}", CZ_SEEDS_PLAIN}};
+               {"{examples: {test: y}}", CZ_SEEDS_PLAIN},
+               {"{examples: {task: {name: mnli, train: x}, labelled: 10}}", CZ_SEEDS_DRAWS},
+               {"{examples: {task: {name: mnli, test: x}, labelled: 10}}", CZ_SEEDS_PLAIN},
+               {"{examples: {task: '', train: x, labelled: 10}}", CZ_SEEDS_DRAWS}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     cz_config *config;
     OK(cz_config_parse(&config, "x", cases[i].text, strlen(cases[i].text)));
@@ -715,11 +506,10 @@ static void test_two_thousand_stages(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_refused),         TEST(test_shared_stage),           TEST(test_encoder),
-      TEST(test_which_deviation), TEST(test_stages_of_few_texts),    TEST(test_two_thousand_stages),
-      TEST(test_axis_of_stages),  TEST(test_axis_of_common),         TEST(test_contrasts),
-      TEST(test_csv_fields),      TEST(test_unknown_examples),       TEST(test_columns_of_lists),
-      TEST(test_tables),          TEST(test_plot_with_zero),         TEST(test_what_seeds_draw),
-      TEST(test_own_programs),    TEST(test_own_programs_in_reports)};
+      TEST(test_refused),         TEST(test_shared_stage),        TEST(test_encoder),
+      TEST(test_which_deviation), TEST(test_stages_of_few_texts), TEST(test_two_thousand_stages),
+      TEST(test_axis_of_stages),  TEST(test_axis_of_common),      TEST(test_contrasts),
+      TEST(test_csv_fields),      TEST(test_unknown_examples),    TEST(test_columns_of_lists),
+      TEST(test_tables),          TEST(test_plot_with_zero),      TEST(test_what_seeds_draw)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

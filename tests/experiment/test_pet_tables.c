@@ -315,6 +315,34 @@ static void test_quickstart(void **state) {
   check_rows("dbpedia14.yaml", "mini", 5, fourteen);
 }
 
+static const char *text_at(const cz_plan_stage *stage, const char *section, const char *key) {
+  return cz_config_text_or(cz_config_get(stage->node, section), key, "");
+}
+
+/* What is compared differs in one thing: the auxiliary loss reads as many labelled texts, and who
+ * draws ten or twenty of them draws by one rule. */
+static void test_alike(void **state) {
+  static const char *const rows[][2] = {
+      {"ten_random", "ten"}, {"ten_chosen", "chosen"}, {"twenty_random", "twenty"}};
+  cz_plan plan;
+  open_checked(&plan, "quickstart-pet.yaml", "mini");
+  const cz_plan_stage *plain = stage_of(&plan, "PET@50", "pet"),
+                      *both = stage_of(&plan, "PET_auxiliary@50", "pet");
+  double lm_examples = 12; /* the default */
+  const cz_config_node *key = cz_config_get(cz_config_get(both->node, "classify"), "lm_examples");
+  if (key) OK(cz_config_real(&lm_examples, key, 1, 1e6));
+  assert_true(number_at(both, "classify", "lm") > 0);
+  const double read = number_at(plain, "train", "steps") * number_at(plain, "batch", "examples"),
+               read_beside = number_at(both, "train", "steps") *
+                             (number_at(both, "batch", "examples") - lm_examples);
+  if (!(read > 0) || read != read_beside)
+    fail_msg("PET reads %g labelled texts, PET_auxiliary %g", read, read_beside);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    assert_string_equal(text_at(stage_of(&plan, rows[i][0], rows[i][1]), "examples", "draw"),
+                        "random");
+  cz_plan_close(&plan);
+}
+
 static void check_recipe(const cz_plan_stage *stage, double steps) {
   assert_true(number_at(stage, "train", "steps") == steps);
   assert_true(number_at(stage, "batch", "examples") == 16);
@@ -346,6 +374,6 @@ int main(void) {
       cmocka_unit_test(test_table2),   cmocka_unit_test(test_table4),
       cmocka_unit_test(test_table3),   cmocka_unit_test(test_table7),
       cmocka_unit_test(test_rows),     cmocka_unit_test(test_quickstart),
-      cmocka_unit_test(test_recipes)};
+      cmocka_unit_test(test_recipes),  cmocka_unit_test(test_alike)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

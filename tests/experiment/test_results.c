@@ -363,6 +363,8 @@ static void test_html_cells(void **state) {
   write_run();
   OK(cz_results_open(&r, folder()));
   OK(cz_report_html(&html, &r, folder()));
+  assert_says(&html, "<h2>Rows with their noise, beside the paper's</h2>");
+  assert_says(&html, "look at the order");
   assert_row(html.data, "b",
              "<td>14.00 ± 2.65<small>95 % ± 6.57 (seeds 1.53, examples 0.00)</small><small>+2.00 ± "
              "2.48 (seeds 0.58, examples 0.00)</small><small>does not beat its baseline by more "

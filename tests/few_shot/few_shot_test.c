@@ -15,7 +15,7 @@ static const char patterns[] = "fields: {a: text}\n"
 
 static const char common[] = "seed: 3\n"
                              "init: %s/bert\n"
-                             "examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabeled: "
+                             "examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabelled_file: "
                              "%s/pool.tsv, test: %s/test.tsv, labelled: 12, max_length: 40}\n";
 
 static const char training[] = "batch: {examples: 6}\n"

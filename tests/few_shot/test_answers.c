@@ -151,7 +151,7 @@ static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/answers.yaml",
                                  NO_OTHER_KEYS,
                                  .train = "",
-                                 .unlabeled = "",
+                                 .unlabelled_file = "",
                                  .test = PET "/test.tsv",
                                  .labelled = 0,
                                  .unlabelled = 0,

@@ -19,7 +19,7 @@ static const char head[] =
 
 /* What a stage reads; the same as keys and as text. */
 #define TEXTS(file, train, pool, test, labelled, unlabelled)                                       \
-  "examples: {pattern: " PET "/" file ", train: " PET "/" train ", unlabeled: '" pool              \
+  "examples: {pattern: " PET "/" file ", train: " PET "/" train ", unlabelled_file: '" pool        \
   "', test: " PET "/" test ", labelled: " #labelled ", unlabelled: " #unlabelled                   \
   ", max_length: 22}\n"
 static const char of_labels[] = TEXTS("trained.yaml", "train.tsv", "", "test.tsv", 7, 16),
@@ -30,7 +30,7 @@ static cz_examples_keys keys_of(bool records) {
   return (cz_examples_keys){.pattern = records ? PET "/choices.yaml" : PET "/trained.yaml",
                             NO_OTHER_KEYS,
                             .train = records ? PET "/choices.train.tsv" : PET "/train.tsv",
-                            .unlabeled = records ? PET "/choices.pool.tsv" : "",
+                            .unlabelled_file = records ? PET "/choices.pool.tsv" : "",
                             .test = records ? PET "/choices.test.tsv" : PET "/test.tsv",
                             .labelled = records ? -1 : 7,
                             .unlabelled = records ? -1 : 16,
@@ -198,7 +198,7 @@ static void refused(void **state) {
   };
   static const char run[] =
       "classify @/zero.yaml examples.pattern=@/own.yaml "
-      "examples.train=@/rows.tsv examples.unlabeled=@/fine.tsv examples.test=@/fine.tsv "
+      "examples.train=@/rows.tsv examples.unlabelled_file=@/fine.tsv examples.test=@/fine.tsv "
       "examples.labelled=-1 --out @/bad";
   write_format("own.yaml", file, "");
   write_text("fine.tsv", "text\tx\ty\tlabel\nwho was it\tman\tis\tfirst\n");
@@ -207,7 +207,7 @@ static void refused(void **state) {
   write_text("rows.tsv", "text\tx\ty\tlabel\nwho is\tman\tis\tfirst\n");
   expect(0, /* one mask is enough for answers of one token */
          "classify @/pet.yaml examples.pattern=@/one.yaml examples.train=@/rows.tsv "
-         "examples.unlabeled=@/fine.tsv examples.test=@/fine.tsv examples.labelled=-1 "
+         "examples.unlabelled_file=@/fine.tsv examples.test=@/fine.tsv examples.labelled=-1 "
          "batch.examples=1 train.steps=2 --out @/one",
          "");
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -219,13 +219,14 @@ static void refused(void **state) {
   expect(1, run, "x");
   expect(2,
          "classify @/zero.yaml examples.pattern=@/own.yaml examples.train=@/fine.tsv "
-         "examples.unlabeled=@/fine.tsv "
+         "examples.unlabelled_file=@/fine.tsv "
          "examples.test=@/fine.tsv classify.calibrate=content_free --out @/bad",
          "own.yaml:4:13: patterns.0: calibrate: content_free wants texts without content");
   expect(
       2,
       "classify @/zero.yaml examples.pattern=@/own.yaml examples.train=@/fine.tsv "
-      "examples.unlabeled=@/fine.tsv examples.test=@/fine.tsv classify.demonstrations=1 --out "
+      "examples.unlabelled_file=@/fine.tsv examples.test=@/fine.tsv classify.demonstrations=1 "
+      "--out "
       "@/bad",
       "each record brings answers of its own along (`choices`): a masked LM fills them in, and a "
       "demonstration has label words");

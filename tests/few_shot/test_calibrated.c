@@ -28,7 +28,7 @@ static void open_examples(cz_tokenizer **tokenizer, cz_examples **examples, cons
   const cz_examples_keys keys = {.pattern = pattern,
                                  NO_OTHER_KEYS,
                                  .train = train,
-                                 .unlabeled = unlabeled,
+                                 .unlabelled_file = unlabeled,
                                  .test = test,
                                  .labelled = T,
                                  .unlabelled = -1,
@@ -194,7 +194,7 @@ static void test_content_free(void **state) {
   double offsets[MEMBERS][C];
   write_text("nothing.jsonl",
              "{\"text\": \"\\u200b\"}\n{\"text\": \"N/A\"}\n{\"text\": \"MASK\"}\n");
-  run_into(&(start){0}, "classify @/zero.yaml examples.unlabeled=@/nothing.jsonl", "nothing");
+  run_into(&(start){0}, "classify @/zero.yaml examples.unlabelled_file=@/nothing.jsonl", "nothing");
   open_examples(&tokenizer, &e, "nothing.jsonl");
   assert_int_equal(e->d.n, NOTHING);
   read_members(of, e, "nothing");

@@ -15,7 +15,7 @@ static const char experiment[] =
     "seeds: [3, 4]\n"
     "common:\n"
     "  init: %s/bert\n"
-    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabeled: %s/known.tsv, test: "
+    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/known.tsv, test: "
     "%s/test.tsv, max_length: 40}\n"
     "  batch: {examples: 6}\n"
     "  optimizer: {name: adamw, learning_rate: 0.01, schedule: transformers_linear}\n"
@@ -62,7 +62,7 @@ static cz_examples_keys keys_of(int64_t labelled, const char *unlabeled) {
   return (cz_examples_keys){.pattern = paths[0],
                             NO_OTHER_KEYS,
                             .train = paths[1],
-                            .unlabeled = paths[2],
+                            .unlabelled_file = paths[2],
                             .test = paths[3],
                             .labelled = labelled,
                             .unlabelled = -1,
@@ -202,7 +202,7 @@ static void as_label_next(void **state) {
 /* Where T is inside D what is chosen stays there, and what T has is not chosen. */
 static void t_inside_d(void **state) {
   static const char words[] =
-      "classify @/zero.yaml examples.draw=paper examples.labelled=50 examples.unlabeled=''";
+      "classify @/zero.yaml examples.draw=paper examples.labelled=50 examples.unlabelled_file=''";
   char more[900];
   run_into(&(start){0}, words, "paper");
   cz_examples_keys keys = keys_of(50, "");
@@ -227,11 +227,12 @@ static void t_inside_d(void **state) {
 /* Zero-shot prompts may choose the first texts of all. */
 static void without_t(void **state) {
   cz_examples_keys keys = keys_of(0, "known.tsv");
-  run_into(&(start){0}, "classify @/zero.yaml examples.labelled=0 examples.unlabeled=@/known.tsv",
+  run_into(&(start){0},
+           "classify @/zero.yaml examples.labelled=0 examples.unlabelled_file=@/known.tsv",
            "begun");
   run_into(&(start){0},
            "classify @/pet.yaml classify.repetitions=1 train.steps=4 examples.labelled=0 "
-           "examples.unlabeled=@/known.tsv examples.chosen=9 examples.chosen_by=@/begun",
+           "examples.unlabelled_file=@/known.tsv examples.chosen=9 examples.chosen_by=@/begun",
            "nine");
   keys.chosen = 9;
   keys.chosen_by = under("begun");
@@ -267,10 +268,10 @@ static void before_anything_runs(void **state) {
           "ex.yaml:13:51: stages.chosen.examples.chosen_by: the stage pet has "
           "another examples.labelled: it must have this one's T");
   refused(2, "run @/ex.yaml stages.pet.examples.draw_seed=5", "has another examples.draw_seed");
-  refused(1, "run @/ex.yaml common.examples.unlabeled=@/pool.tsv",
+  refused(1, "run @/ex.yaml common.examples.unlabelled_file=@/pool.tsv",
           "pool.tsv: its texts are to be chosen for T, and there are no labels: ");
   refused(2,
-          "classify @/zero.yaml examples.unlabeled=@/known.tsv examples.chosen=3 "
+          "classify @/zero.yaml examples.unlabelled_file=@/known.tsv examples.chosen=3 "
           "examples.chosen_by=@/nowhere",
           "nowhere: this is not the folder of a stage with members (members.json is missing)");
 }
@@ -285,8 +286,8 @@ static void too_few(void **state) {
             i % 2 ? "a man" : "who", i / 2 % 4 ? i / 2 % 4 == 1 ? " it" : " too" : "");
   fprintf(f, "one more question\t\n");
   assert_int_equal(fclose(f), 0);
-  run_into(&(start){0}, "classify @/zero.yaml examples.labelled=6 examples.unlabeled=@/near.tsv",
-           "near");
+  run_into(&(start){0},
+           "classify @/zero.yaml examples.labelled=6 examples.unlabelled_file=@/near.tsv", "near");
   cz_examples_keys keys = keys_of(LABELLED, "near.tsv");
   keys.chosen_by = under("near");
   cz_examples *e = opened(&keys, 3);

@@ -78,7 +78,7 @@ static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = FIXTURE "/encoder.yaml",
                                  NO_OTHER_KEYS,
                                  .train = FIXTURE "/t.tsv",
-                                 .unlabeled = FIXTURE "/d.tsv",
+                                 .unlabelled_file = FIXTURE "/d.tsv",
                                  .test = FIXTURE "/test.tsv",
                                  .labelled = -1,
                                  .unlabelled = -1,
@@ -92,8 +92,8 @@ static int open_all(void **state) {
   if (!expected) return print_error("expected.json:%d: %s\n", why.line, why.text), -1;
   write_text("encoder.yaml",
              "seed: 3\ninit: " MODEL "\nexamples: {pattern: " FIXTURE
-             "/encoder.yaml, train: " FIXTURE "/t.tsv, unlabeled: " FIXTURE "/d.tsv, test: " FIXTURE
-             "/test.tsv, labelled: -1, unlabelled: -1, max_length: 22}\n"
+             "/encoder.yaml, train: " FIXTURE "/t.tsv, unlabelled_file: " FIXTURE
+             "/d.tsv, test: " FIXTURE "/test.tsv, labelled: -1, unlabelled: -1, max_length: 22}\n"
              "classify: {strategy: sentence_encoder}\n");
   OK(cz_tokenizer_open(&tokenizer, MODEL));
   OK(cz_examples_open_for(&examples, &keys, tokenizer, 3, CZ_READS_PROMPTS));

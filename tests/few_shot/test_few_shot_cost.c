@@ -34,7 +34,7 @@ static const char stages[] =
     "seeds: [3]\n"
     "common:\n"
     "  init: %s/bert\n"
-    "  examples: {pattern: %s/p.yaml, train: %s/%strain.tsv, unlabeled: %s/%spool.tsv, test: "
+    "  examples: {pattern: %s/p.yaml, train: %s/%strain.tsv, unlabelled_file: %s/%spool.tsv, test: "
     "%s/%stest.tsv, labelled: 12, max_length: 40}\n"
     "  batch: {examples: 6}\n"
     "  optimizer: {name: adamw, learning_rate: 0.01, schedule: transformers_linear}\n"

@@ -71,7 +71,7 @@ static void unlabelled_tests(void **state) {
   text = metrics_of("out");
   assert_non_null(strstr(text, "\"accuracy\": null"));
   free(text);
-  run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabeled=@/test.tsv",
+  run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabelled_file=@/test.tsv",
       "pool.tsv has no column 'label': answers, no scores\n");
   text = read_text(under("out/predictions.ensemble.jsonl"), NULL);
   for (const char *at = text; (at = strchr(at, '\n')); at++) n++;
@@ -81,14 +81,16 @@ static void unlabelled_tests(void **state) {
 
 /* What T and the test set have is not in D; where that leaves nothing there is no D. */
 static void shared_texts(void **state) {
-  refused(1, "classify @/zero.yaml examples.unlabeled=@/test.tsv classify.calibrate=unlabeled_mean",
-          "test.tsv, so D is empty; examples.unlabelled=0 does without");
+  refused(
+      1,
+      "classify @/zero.yaml examples.unlabelled_file=@/test.tsv classify.calibrate=unlabeled_mean",
+      "test.tsv, so D is empty; examples.unlabelled=0 does without");
   take_lines("most.tsv", "test.tsv", 0, 30);
   FILE *f = fopen(under("most.tsv"), "a");
   assert_non_null(f);
   fprintf(f, "who is it then\tsports\nwho was it then\tsports\n");
   assert_int_equal(fclose(f), 0);
-  run("classify @/zero.yaml examples.unlabeled=@/most.tsv",
+  run("classify @/zero.yaml examples.unlabelled_file=@/most.tsv",
       "most.tsv: 30 of 32 texts are also in T or in the test set and are left out of D\n");
 }
 
@@ -116,6 +118,31 @@ static void absent_label(void **state) {
       "classify.balance=even adds as many of each\n");
 }
 
+/* T is as large as its file and its rule of drawing make it, whatever the keys ask for. */
+static void size_of_t(void **state) {
+  static const char words[] = "classify @/ipet.yaml classify.from=@/of_t examples.train=@/ten.tsv ";
+  char command[400];
+  take_lines("ten.tsv", "train.tsv", 0, 6);
+  take_lines("ten.tsv", "train.tsv", 1, 2); /* once more */
+  take_lines("ten.tsv", "test.tsv", 4, 5);  /* not drawn */
+  forget("of_t");
+  run_into(&(start){0}, "classify @/pet.yaml examples.train=@/ten.tsv examples.labelled=-1" ONE,
+           "of_t");
+  snprintf(command, sizeof command, "%sexamples.labelled=2000 classify.target=7" ONE, words);
+  run(command, "T 6 texts");
+  snprintf(command, sizeof command, "%sexamples.labelled=-1 classify.target=7" ONE, words);
+  run(command, "T 6 texts");
+  snprintf(command, sizeof command, "%sexamples.labelled=2000 classify.target=6" ONE, words);
+  refused(2, command, "T has 6 texts and the sets of generations grow to 6");
+  assert_false(cz_fs_exists(under("out"))); /* before anything was read */
+  for (int line = 0; line < 9; line++)      /* the header, and of the three labels 2, 3 and 0 */
+    if (line != 3 && line != 6 && line != 7) take_lines("uneven.tsv", "train.tsv", line, line);
+  refused(2,
+          "classify @/ipet.yaml classify.from=@/of_t examples.train=@/uneven.tsv "
+          "examples.labelled=5 classify.target=3" ONE,
+          "T has 4 texts and the sets of generations grow to 3");
+}
+
 /* Sets grow until one has `target` texts; of a T that has them nothing can be learned. */
 static void generations_grow(void **state) {
   refused(
@@ -123,6 +150,7 @@ static void generations_grow(void **state) {
       "target: T has 12 texts and the sets of generations grow to 12, so there is nothing to add");
   assert_false(cz_fs_exists(under("out"))); /* before anything was read */
   refused(2, "classify @/ipet.yaml examples.labelled=-1 classify.target=60", "T has 60 texts and ");
+  assert_false(cz_fs_exists(under("out")));
   forget("one");
   run_into(&(start){0}, "classify @/ipet.yaml classify.scale=50 classify.target=20" ONE, "one");
   run("classify @/ipet.yaml classify.scale=50 classify.target=20 classify.from=@/one" ONE,
@@ -131,21 +159,28 @@ static void generations_grow(void **state) {
 
 static void unlabelled_texts(void **state) {
   write_text("empty.tsv", "text\n");
-  refused(1, "classify @/pet.yaml examples.unlabeled=@/empty.tsv",
+  refused(1, "classify @/pet.yaml examples.unlabelled_file=@/empty.tsv",
           "empty.tsv: there is no record in it");
   refused(2, "distill @/st.yaml examples.unlabelled=0",
           "examples: D is empty: a student learns from unlabelled texts alone");
   refused(2, "classify @/zero.yaml examples.unlabelled=0 classify.calibrate=unlabeled_mean",
           "calibrate: unlabeled_mean wants unlabelled texts, and D is empty");
   take_lines("five.tsv", "pool.tsv", 0, 5);
-  run("classify @/zero.yaml examples.unlabeled=@/five.tsv classify.calibrate=unlabeled_mean",
+  run("classify @/zero.yaml examples.unlabelled_file=@/five.tsv classify.calibrate=unlabeled_mean",
       "classify: calibrated on 5 unlabelled texts; the mean of fewer than 20 is noise\n");
   FILE *f = fopen(under("same.tsv"), "w");
   assert_non_null(f);
   fprintf(f, "text\n");
   for (int i = 0; i < 1000; i++) fprintf(f, "the same man\n");
   assert_int_equal(fclose(f), 0);
-  run("classify @/pet.yaml examples.unlabeled=@/same.tsv" ONE, "D 1, ");
+  run("classify @/pet.yaml examples.unlabelled_file=@/same.tsv" ONE,
+      "same.tsv: 999 of 1000 texts stand there more than once and count once\n");
+  assert_non_null(strstr(said(), "D 1, "));
+  forget("same");
+  run_into(&(start){0}, "classify @/pet.yaml examples.unlabelled_file=@/same.tsv" ONE, "same");
+  run("classify @/ipet.yaml examples.unlabelled_file=@/same.tsv classify.from=@/same" ONE,
+      "generation 1, member 0: ");
+  assert_non_null(strstr(said(), "D 1, "));
   run("classify @/ipet.yaml classify.scale=50 classify.target=100000" ONE, " less\n");
 }
 
@@ -349,7 +384,7 @@ static void other_settings_of_run(void **state) {
   const char *d = folder();
   write_format("run.yaml",
                "title: killed\nseeds: [1]\ncommon:\n  init: %s/bert\n  examples: {pattern: "
-               "%s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: %s/test.tsv, "
+               "%s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: %s/test.tsv, "
                "labelled: 12, max_length: 40}\n  batch: {examples: 6}\n  optimizer: {name: adamw, "
                "learning_rate: 0.01}\n  train: {steps: 400, checkpoint_steps: 5}\nstages:\n"
                "  zero: {kind: classify, classify: {strategy: tuning_free}}\n"
@@ -390,6 +425,7 @@ int main(void) {
                                      cmocka_unit_test(full_disk),
                                      cmocka_unit_test(other_settings),
                                      cmocka_unit_test(other_settings_of_run),
-                                     cmocka_unit_test(generations_grow)};
+                                     cmocka_unit_test(generations_grow),
+                                     cmocka_unit_test(size_of_t)};
   return cmocka_run_group_tests(tests, make_pet, drop_runs);
 }

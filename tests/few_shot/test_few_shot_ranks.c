@@ -1,6 +1,9 @@
-/* An experiment of few-shot stages by one process, by four ranks of MPI, and by two processes of
- * which only the second is killed: the same metrics, byte for byte. */
+/* An experiment of few-shot stages by one process, by four ranks of MPI, by two of which one is
+ * killed again and again, and by two processes of which only the second is: the same metrics, byte
+ * for byte. */
 #include "few_shot_test.h"
+
+#include "base/clock.h"
 
 #include <glob.h>
 #include <signal.h>
@@ -14,7 +17,7 @@ static const char experiment[] =
     "seeds: [1, 2]\n"
     "common:\n"
     "  init: %s/bert\n"
-    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: "
+    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: "
     "%s/test.tsv, labelled: 12, max_length: 40}\n"
     "  batch: {examples: 6}\n"
     "  optimizer: {name: adamw, learning_rate: 0.01}\n"
@@ -34,12 +37,16 @@ static const char experiment[] =
     "  - {name: accuracy, value: [student.student.accuracy, vectors.ensemble.accuracy,\n"
     "     zero.calibrated.accuracy], take: first}\n";
 
-#ifdef CZ_HAVE_MPI
-static void four_ranks(void **state) {
-  run_into(&(start){.ranks = 4}, RUN, "ranks");
-  same_file("one/result.json", "ranks/result.json");
+/* How many members of RUN have left their scores. */
+static size_t done_in(const char *run) {
+  char pattern[256];
+  glob_t found;
+  snprintf(pattern, sizeof pattern, "%s/stages/*/members/*/logits.h5", under(run));
+  if (glob(pattern, 0, NULL, &found)) return 0;
+  const size_t n = found.gl_pathc;
+  globfree(&found);
+  return n;
 }
-#endif
 
 /* Who holds a lock of a member of RUN and is not NOT; 0: nobody. */
 static pid_t helper_in(const char *run, pid_t not ) {
@@ -77,6 +84,34 @@ static void second_killed(void **state) {
   same_file("one/result.json", "two/result.json");
 }
 
+#ifdef CZ_HAVE_MPI
+static void four_ranks(void **state) {
+  run_into(&(start){.ranks = 4}, RUN, "ranks");
+  same_file("one/result.json", "ranks/result.json");
+}
+
+/* A rank dies while it has a member under way, three times; what two ranks make of the rest is the
+ * same. */
+static void rank_killed(void **state) {
+  static const struct timespec nap = {.tv_nsec = 1000000};
+  for (size_t k = 0; k < 3; k++) {
+    const pid_t parent = launch(&(start){.ranks = 2}, RUN " --out @/dead");
+    const double began = cz_seconds();
+    pid_t rank = 0;
+    while (!rank && cz_seconds() - began < 120) {
+      nanosleep(&nap, NULL);
+      if (done_in("dead") > 4 * k) rank = helper_in("dead", parent);
+    }
+    if (rank <= 0 || kill(rank, SIGKILL)) kill(parent, SIGKILL);
+    const int code = wait_for(parent);
+    if (rank <= 0 || code == 0) fail_msg("kill %zu did not land; it said:\n%s", k, said());
+    print_message("rank %ld killed with %zu members done\n", (long)rank, done_in("dead"));
+  }
+  run_into(&(start){.ranks = 2}, RUN, "dead");
+  same_file("one/result.json", "dead/result.json");
+}
+#endif
+
 static int make(void **state) {
   if (make_few_shot(state)) return -1;
   const char *d = folder();
@@ -88,7 +123,7 @@ static int make(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
 #ifdef CZ_HAVE_MPI
-      cmocka_unit_test(four_ranks),
+      cmocka_unit_test(four_ranks), cmocka_unit_test(rank_killed),
 #endif
       cmocka_unit_test(second_killed)};
   return cmocka_run_group_tests(tests, make, drop_runs);

@@ -25,7 +25,7 @@ static cz_examples_keys keys_of(void) {
   return (cz_examples_keys){.pattern = paths[0],
                             NO_OTHER_KEYS,
                             .train = paths[1],
-                            .unlabeled = paths[2],
+                            .unlabelled_file = paths[2],
                             .test = paths[3],
                             .labelled = 12,
                             .unlabelled = -1,
@@ -179,7 +179,7 @@ static void sets_share_nothing(void **state) {
     char all[600];
     snprintf(all, sizeof all, "%s", under("all.tsv"));
     k.train = all;
-    k.unlabeled = "";
+    k.unlabelled_file = "";
     k.draw = draw % 2 ? CZ_DRAW_RANDOM : CZ_DRAW_BALANCED;
     k.unlabelled = draw % 3 ? 20 : -1;
     k.labelled = 3 + draw;

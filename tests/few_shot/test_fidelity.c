@@ -82,7 +82,7 @@ static void same_member(const char *family, const json_t *want, const char *fold
   const cz_examples_keys keys = {.pattern = PUBLISHED "/p.yaml",
                                  NO_OTHER_KEYS,
                                  .train = PUBLISHED "/train.tsv",
-                                 .unlabeled = PUBLISHED "/pool.tsv",
+                                 .unlabelled_file = PUBLISHED "/pool.tsv",
                                  .test = PUBLISHED "/test.tsv",
                                  .labelled = -1,
                                  .unlabelled = -1,
@@ -305,7 +305,7 @@ static int make(void **state) {
       "seed: 5\n"
       "init: %s/bert\n"
       "examples: {pattern: " PUBLISHED "/p.yaml, train: " PUBLISHED "/train.tsv,\n"
-      "  unlabeled: " PUBLISHED "/pool.tsv, test: " PUBLISHED "/test.tsv,\n"
+      "  unlabelled_file: " PUBLISHED "/pool.tsv, test: " PUBLISHED "/test.tsv,\n"
       "  labelled: -1, max_length: 24}\n"
       "optimizer: {name: adamw, learning_rate: 4e-3, schedule: "
       "transformers_linear,\n"

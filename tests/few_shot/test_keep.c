@@ -33,7 +33,7 @@ static int open_all(void **state) {
   const cz_examples_keys keys = {.pattern = paths[0],
                                  NO_OTHER_KEYS,
                                  .train = paths[1],
-                                 .unlabeled = paths[2],
+                                 .unlabelled_file = paths[2],
                                  .test = paths[3],
                                  .draw = CZ_DRAW_BALANCED,
                                  .labelled = 12,

@@ -121,6 +121,26 @@ static void check_zero_shot(const char *run, bool labelled) {
 
 static void values(void **state) { check_zero_shot("with", true); }
 
+/* The table of the command's own experiment: per cent, beside the simple programs and with the test
+ * texts' part of the error; nothing of deviations, which one seed has not, nor of a paper. */
+static void own_table(void **state) {
+  static const char *const says[] = {"accuracy (%)",
+                                     "majority 33.33, largest_class 33.33, keyword ",
+                                     "intervals cover seeds and test examples"},
+                           *const not [] = {"All seeds have one and the same T",
+                                            "beside the paper's", "look at the order"};
+  char *text = read_text(under("with/run/report.txt"), NULL),
+       *page = read_text(under("with/run/report.html"), NULL);
+  for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+    if (!strstr(text, says[i])) fail_msg("no '%s' in:\n%s", says[i], text);
+  for (size_t i = 0; i < sizeof not / sizeof *not ; i++) {
+    if (strstr(text, not [i])) fail_msg("'%s' in:\n%s", not [i], text);
+    if (strstr(page, not [i])) fail_msg("'%s' on the page", not [i]);
+  }
+  free(text);
+  free(page);
+}
+
 /* A student answers each test text with what the run's predictions have. */
 static void student_answers(const char *run) {
   char words[300], file[100];
@@ -212,6 +232,48 @@ static void no_labels(void **state) {
   json_decref(with);
 }
 
+#ifdef CZ_HAVE_MPI
+static void two_ranks(void **state) {
+  static const char *const files[] = {"result.json", "predictions.jsonl", "label_next.jsonl",
+                                      "student/model.safetensors", "student/cloze_task.json"};
+  char a[100], b[100];
+  run_into(&(start){.ranks = 2}, PET MORE " --pattern @/p.yaml --test @/test.tsv", "ranks");
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    snprintf(a, sizeof a, "with/%s", files[i]);
+    snprintf(b, sizeof b, "ranks/%s", files[i]);
+    same_file(a, b);
+  }
+}
+#endif
+
+#define IPET PET MORE " --pattern @/p.yaml --test @/test.tsv --ipet common.classify."
+
+/* The largest `generation` among the members of RUN. */
+static int64_t last_of(const char *run) {
+  json_t *all = run_metrics(run), *m;
+  int64_t last = 0;
+  size_t i;
+  json_array_foreach(json_object_get(all, "members"), i, m) {
+    const int64_t g = json_integer_value(json_object_get(m, "generation"));
+    if (g > last) last = g;
+  }
+  json_decref(all);
+  return last;
+}
+
+/* T has 60 texts: 300 and 1500 are two generations, 240 and 960 and 3840 three. */
+static void generations(void **state) {
+  run_into(&(start){0}, IPET "target=200", "g1");
+  assert_int_equal(last_of("g1"), 1);
+  run_into(&(start){0}, IPET "scale=4", "g3");
+  assert_int_equal(last_of("g3"), 3);
+  expect(0, IPET "target=60 --out @/g0", "--ipet: T has 60 texts and sets grow to 60, so no ");
+  assert_int_equal(last_of("g0"), 0);
+  expect(2, IPET "scale=1.1 --out @/no", "--ipet: 30 generations from 60 texts to the target of ");
+  expect(2, IPET "scale=1 --out @/no", "common.classify.scale: 1 is not between 1.01 and 1000");
+  assert_false(cz_fs_exists(under("no")));
+}
+
 static int make(void **state) {
   if (make_few_shot(state)) return -1;
   run_into(&(start){0}, PET MORE " --pattern @/p.yaml --test @/test.tsv", "with");
@@ -219,8 +281,12 @@ static int make(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(zero_shot),
-                                     cmocka_unit_test(labels_of_command),
-                                     cmocka_unit_test(no_labels)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(values),    cmocka_unit_test(own_table),
+      cmocka_unit_test(zero_shot), cmocka_unit_test(labels_of_command),
+#ifdef CZ_HAVE_MPI
+      cmocka_unit_test(two_ranks),
+#endif
+      cmocka_unit_test(no_labels), cmocka_unit_test(generations)};
   return cmocka_run_group_tests(tests, make, drop_runs);
 }

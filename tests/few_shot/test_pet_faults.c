@@ -218,15 +218,16 @@ static void corrected(void **state) {
   expect(2, words, "corrected/run: this folder holds another run");
   same_as(&pet, "pet", "corrected");
   assert_int_equal(remove(under("corrected/run/result.json")), 0);
-  expect(0, words, "corrected/student: this student is not the run's any more; it is replaced\n");
+  expect(0, words, "corrected/student: this student is not the run's any more; it is ");
   snprintf(words, sizeof words, "%s%s", PET ONE, word);
   run_into(&(start){0}, words, "fresh");
   same_as(&pet, "fresh", "corrected");
   same_file("fresh/student/config.json", "corrected/student/config.json");
+  same_file("pet/student/model.safetensors", "corrected/student.old-1/model.safetensors");
   assert_false(cz_fs_exists(under("corrected/.student.cloze-new")));
   snprintf(words, sizeof words, "%s%s --out @/corrected", PET ONE, word);
   expect(0, words, "");
-  assert_null(strstr(said(), "it is replaced")); /* it is the run's */
+  assert_null(strstr(said(), "not the run's")); /* it is */
 }
 
 /* Draws by another seed: what is laid out is that seed's. */
@@ -259,7 +260,7 @@ static int make_whole(void **state) {
   write_t(false);
   write_format("experiment.yaml",
                "title: killed\nseeds: [1, 2]\ncommon:\n  init: %s/bert\n  examples: {pattern: "
-               "%s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: %s/test.tsv, "
+               "%s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: %s/test.tsv, "
                "labelled: 12, max_length: 40}\n  batch: {examples: 6}\n  optimizer: {name: adamw, "
                "learning_rate: 0.01}\n  train: {steps: 60, checkpoint_steps: 5}\nstages:\n"
                "  zero: {kind: classify, classify: {strategy: tuning_free}}\n"

@@ -35,7 +35,7 @@ static void open_examples(setup *s, const char *model, int64_t max_length) {
   const cz_examples_keys keys = {.pattern = pattern,
                                  NO_OTHER_KEYS,
                                  .train = FIXTURE "/t.tsv",
-                                 .unlabeled = "",
+                                 .unlabelled_file = "",
                                  .test = FIXTURE "/test.tsv",
                                  .labelled = -1,
                                  .unlabelled = 0,

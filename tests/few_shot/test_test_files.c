@@ -13,7 +13,7 @@ static const char experiment[] =
     "seeds: [3]\n"
     "common:\n"
     "  init: %s/bert\n"
-    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabeled: %s/pool.tsv, test: "
+    "  examples: {pattern: %s/p.yaml, train: %s/train.tsv, unlabelled_file: %s/pool.tsv, test: "
     "%s/test.tsv, tests: {other: %s/other.tsv}, labelled: 12, max_length: 40}\n"
     "  batch: {examples: 6}\n"
     "  optimizer: {name: adamw, learning_rate: 0.01, schedule: transformers_linear}\n"
@@ -143,6 +143,9 @@ static void refused(int code, const char *words, const char *text) {
 static void bad_files(void **state) {
   refused(2, "classify @/zero.yaml examples.tests=[other.tsv]",
           "examples.tests: expected a mapping");
+  refused(2, "classify @/zero.yaml examples.unlabeled=@/pool.tsv",
+          "examples.unlabeled: unlabeled: the file of unlabelled texts is `unlabelled_file`, and "
+          "`unlabelled` is how many");
   refused(2, "classify @/zero.yaml examples.tests.other=@/gone.tsv",
           "examples.tests.other: there is no file ");
   refused(2, "classify @/zero.yaml examples.tests.other=''", "the name of a file is missing");
@@ -186,12 +189,13 @@ static void shares_no_text(void **state) {
 /* All labelled texts are T, and under the paper's rule D has them too. */
 static void all_are_labelled(void **state) {
   forget("out");
-  expect(0,
-         "classify @/zero.yaml examples.labelled=-1 examples.draw=paper examples.unlabeled='' "
-         "--out @/out",
-         "T 60 texts, D 60");
+  expect(
+      0,
+      "classify @/zero.yaml examples.labelled=-1 examples.draw=paper examples.unlabelled_file='' "
+      "--out @/out",
+      "T 60 texts, D 60");
   forget("out");
-  expect(0, "classify @/zero.yaml examples.labelled=-1 examples.unlabeled='' --out @/out",
+  expect(0, "classify @/zero.yaml examples.labelled=-1 examples.unlabelled_file='' --out @/out",
          "T 60 texts, D 0");
 }
 

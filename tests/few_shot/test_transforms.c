@@ -37,7 +37,7 @@ static void open_setup(setup *s, const char *family, const char *input, const ch
   const cz_examples_keys keys = {.pattern = pattern,
                                  NO_OTHER_KEYS,
                                  .train = "",
-                                 .unlabeled = "",
+                                 .unlabelled_file = "",
                                  .test = TRANSFORMS "/records.tsv",
                                  .labelled = -1,
                                  .unlabelled = -1,

@@ -245,7 +245,7 @@ static int run_all(void **state) {
   const cz_examples_keys keys = {.pattern = PET "/p.yaml",
                                  NO_OTHER_KEYS,
                                  .train = PET "/train.tsv",
-                                 .unlabeled = "",
+                                 .unlabelled_file = "",
                                  .test = PET "/test.tsv",
                                  .labelled = 7,
                                  .unlabelled = 16,

@@ -30,7 +30,9 @@ static void fill(const cz_prompts *p, const char *text) {
   const char *fields[CZ_PATTERN_FIELDS];
   for (size_t i = 0; i < CZ_PATTERN_FIELDS; i++) fields[i] = i % 2 ? "the good" : text;
   if (cz_prompt_texts_create(&texts, p) != CZ_OK) abort();
-  if (cz_prompt_texts_add(texts, &(cz_record){.fields = fields, .label = -1}) == CZ_OK)
+  const cz_record record = {
+      .fields = fields, .label = -1, .candidates = fields, .n_candidates = p->file->task ? 3 : 0};
+  if (cz_prompt_texts_add(texts, &record) == CZ_OK)
     for (size_t i = 0; i < p->file->n_patterns + p->file->n_plains; i++) {
       const cz_prompt *prompt =
           i < p->file->n_patterns ? &p->items[i] : &p->plains[i - p->file->n_patterns];

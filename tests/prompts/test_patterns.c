@@ -2,6 +2,7 @@
  * without a tokenizer. */
 #include "common/common.h"
 #include "prompts/patterns.h"
+#include "tasks/task.h"
 
 #include <glob.h>
 #include <stdio.h>
@@ -226,6 +227,41 @@ static void test_given_labels(void **state) {
   cz_patterns_close(&f);
 }
 
+/* Records that have candidates: a task in the place of labels and all that belongs to them. */
+static void test_candidates(void **state) {
+#define TASK(more) "task: record\nfields: {a: text}\n" more "patterns: ['{mask} {a}']\n"
+  cz_pattern_file *f;
+  OK(cz_patterns_parse(&f, "p.yaml", TASK(""), strlen(TASK("")), NULL));
+  assert_string_equal(f->task->name, "record");
+  assert_int_equal(f->n_labels, 0);
+  cz_patterns_close(&f);
+  refuse(TASK("labels: [x, y]\n"), "p.yaml:3:9: labels: each record of this task has candidates");
+  refuse(TASK("words: {x: y}\n"), "p.yaml:3:8: words: each record of this task has candidates");
+  refuse(TASK("label_column: x\n"),
+         "p.yaml:3:15: label_column: each record of this task has candidates");
+  refuse(TASK("choices: ['{a}']\n"), "choices: each record of this task has candidates");
+  refuse(TASK("plain: '{a}'\n"), "plain: each record of this task has candidates");
+  refuse(TASK("input: single\n"), "input: each record of this task has candidates");
+  refuse_with(TASK(""), "x,y",
+              "p.yaml:1:7: task: labels were given ('x,y'); each record of this task has "
+              "candidates of its own");
+#define WSC(more) "task: wsc\nfields: {t: target, a: text}\n" more "patterns: ['{mask} {a}']\n"
+  OK(cz_patterns_parse(&f, "p.yaml", WSC(""), strlen(WSC("")), NULL));
+  assert_true(f->generates && !f->candidates && f->target == 0);
+  assert_int_equal(f->n_labels, 2);
+  assert_string_equal(f->labels[1], "True");
+  cz_patterns_close(&f);
+  refuse(WSC("words: {x: y}\n"),
+         "p.yaml:3:8: words: this task's labels say whether the model writes");
+  refuse_with(WSC(""), "x,y",
+              "labels were given ('x,y'); this task's labels say whether the model");
+  refuse("task: wsc\nfields: {t: text}\npatterns: ['{mask} {t}']\n",
+         "p.yaml:2:9: fields: no field is the 'target' of task wsc");
+  refuse("task: boolq\nfields: {a: text}\npatterns: ['{mask} {a}']\n",
+         "p.yaml:1:7: task: records of task boolq have labels, not candidates of their own");
+  refuse("task: recrd\nfields: {a: text}\npatterns: ['{mask} {a}']\n", "did you mean 'record'?");
+}
+
 static void test_templates(void **state) {
   refuse(ONE("{a*} ."), "p.yaml:3:13: patterns.0: there is no {mask} in the pattern");
   refuse(ONE("{mask} {a} {mask}"),
@@ -290,8 +326,9 @@ static void test_files(void **state) {
   assert_null(f);
 }
 
-/* Every file that comes with the program is read; those whose answers are no label words name no
- * labels. */
+/* Every file that comes with the program is read; where records have candidates there are no
+ * labels.
+ */
 static void test_committed(void **state) {
   glob_t files;
   assert_int_equal(glob(CZ_SOURCE_DIR "/experiments/pet/patterns/*.yaml", 0, NULL, &files), 0);
@@ -300,8 +337,7 @@ static void test_committed(void **state) {
     cz_pattern_file *f;
     const char *path = files.gl_pathv[i];
     OK(cz_patterns_open(&f, path, NULL));
-    bool candidates = strstr(path, "wsc") || strstr(path, "/record");
-    assert_int_equal(f->n_labels == 0, candidates);
+    assert_int_equal(f->n_labels == 0, strstr(path, "/record") != NULL);
     cz_patterns_close(&f);
   }
   globfree(&files);
@@ -309,11 +345,12 @@ static void test_committed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_pieces),       cmocka_unit_test(test_sources),
-      cmocka_unit_test(test_inputs),       cmocka_unit_test(test_wrong_inputs),
-      cmocka_unit_test(test_words),        cmocka_unit_test(test_choices),
-      cmocka_unit_test(test_given_labels), cmocka_unit_test(test_templates),
-      cmocka_unit_test(test_files),        cmocka_unit_test(test_committed),
+      cmocka_unit_test(test_pieces),     cmocka_unit_test(test_sources),
+      cmocka_unit_test(test_inputs),     cmocka_unit_test(test_wrong_inputs),
+      cmocka_unit_test(test_words),      cmocka_unit_test(test_choices),
+      cmocka_unit_test(test_candidates), cmocka_unit_test(test_given_labels),
+      cmocka_unit_test(test_templates),  cmocka_unit_test(test_files),
+      cmocka_unit_test(test_committed),
   };
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -170,6 +170,42 @@ static void test_task(void **state) {
   cz_task_set_destroy(&set);
 }
 
+/* The pattern files of tasks that have readers ask for fields and labels that their records have.
+ */
+static void test_fields_of_tasks(void **state) {
+  static const struct {
+    const char *task, *pattern, *line, *first, *label;
+  } cases[] = {
+      {"boolq", "boolq", "{\"question\": \"q\", \"passage\": \"p\", \"label\": true}", "p", "true"},
+      {"wic", "wic",
+       "{\"word\": \"w\", \"sentence1\": \"a\", \"sentence2\": \"b\", \"label\": false}", "a",
+       "false"},
+      {"cb", "cb", "{\"premise\": \"a\", \"hypothesis\": \"b\", \"label\": \"neutral\"}", "a",
+       "neutral"},
+      {"superglue_rte", "rte",
+       "{\"premise\": \"a\", \"hypothesis\": \"b\", \"label\": \"entailment\"}", "a", "entailment"},
+      {"axg", "rte", "{\"premise\": \"a\", \"hypothesis\": \"b\", \"label\": \"not_entailment\"}",
+       "a", "not_entailment"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[400];
+    snprintf(text, sizeof text, "%s\n%.*s}\n", cases[i].line,
+             (int)(strstr(cases[i].line, ", \"label") - cases[i].line), cases[i].line);
+    cz_task_set *set = load(cases[i].task, "t.jsonl", text);
+    cz_pattern_file *f = open_file(cases[i].pattern);
+    cz_records *r;
+    OK(cz_records_of_task(&r, f, set));
+    assert_int_equal(r->n, 2);
+    assert_string_equal(r->items[0].fields[0], cases[i].first);
+    assert_string_equal(f->labels[r->items[0].label], cases[i].label);
+    assert_int_equal(r->items[1].label, -1); /* as in test files */
+    assert_int_equal(r->unlabelled, 1);
+    assert_non_null(strstr(r->no_label, "t.jsonl:2: \"label\" is missing"));
+    cz_records_destroy(&r);
+    cz_patterns_close(&f);
+    cz_task_set_destroy(&set);
+  }
+}
+
 /* MultiRC's nested file, whose reader makes a record of each answer. */
 static void test_multirc(void **state) {
   cz_task_set *set = load("multirc", "m.jsonl",
@@ -191,6 +227,7 @@ static void test_multirc(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sections), cmocka_unit_test(test_official),
-      cmocka_unit_test(test_headers), cmocka_unit_test(test_task), cmocka_unit_test(test_multirc)};
+      cmocka_unit_test(test_headers),  cmocka_unit_test(test_task),
+      cmocka_unit_test(test_multirc),  cmocka_unit_test(test_fields_of_tasks)};
   return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

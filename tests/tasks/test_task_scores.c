@@ -225,6 +225,33 @@ static void test_baselines(void **state) {
   cz_arena_destroy(&arena);
 }
 
+/* The most frequent label of what is scored, of two as frequent the first in byte order; only of
+ * records that may be drawn by label. */
+static void test_largest_class(void **state) {
+  const char *outputs[5];
+  cz_arena *arena;
+  bool applies;
+  OK(cz_arena_create(&arena, "test"));
+  cz_task_set *train = load("debian_section", "a\tmath\nb\tgames\nc\tweb\n");
+  cz_task_set *dev = load("debian_section", "v\tweb\nw\tgames\nx\tweb\ny\tmath\nz\tgames\n");
+  OK(cz_task_largest_class(&applies, outputs, arena, train, dev));
+  assert_false(applies);
+  assert_string_equal(cz_task_simple_find("largest_class")->name, "largest_class");
+  assert_null(cz_task_simple_find("majority"));
+  cz_task_row drawn = *dev->row;
+  drawn.drawn_by_label = true;
+  dev->row = &drawn;
+  OK(cz_task_largest_class(&applies, outputs, arena, train, dev));
+  assert_true(applies);
+  for (int i = 0; i < 5; i++) assert_string_equal(outputs[i], "games");
+  dev->n = 4; /* without the last: web is the most frequent, though last in the alphabet */
+  OK(cz_task_largest_class(&applies, outputs, arena, train, dev));
+  for (int i = 0; i < 4; i++) assert_string_equal(outputs[i], "web");
+  cz_task_set_destroy(&train);
+  cz_task_set_destroy(&dev);
+  cz_arena_destroy(&arena);
+}
+
 static void test_keyword(void **state) {
   const char *outputs[5];
   cz_arena *arena;
@@ -284,6 +311,7 @@ int run_score_tests(void) {
       cmocka_unit_test(test_unlabelled),
       cmocka_unit_test(test_subsample),
       cmocka_unit_test(test_baselines),
+      cmocka_unit_test(test_largest_class),
       cmocka_unit_test(test_keyword),
       cmocka_unit_test(test_naive_bayes),
   };

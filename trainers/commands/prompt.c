@@ -134,16 +134,19 @@ static cz_status add_texts(session *s) {
   return CZ_OK;
 }
 
-/* Ids of all words, [C, W, masks]. */
-static size_t cells_of(const session *s, const cz_prompt *prompt) {
-  return s->file->n_labels * prompt->n_words * (size_t)prompt->pattern->masks;
+/* Ids of all words of record I, [C, W, masks]. */
+static size_t cells_of(const session *s, const cz_prompt *prompt, size_t i) {
+  return cz_prompt_answer_count(s->texts, i) * prompt->n_words * (size_t)prompt->pattern->masks;
 }
 
 /* Applies PROMPT to all records, which have an answer for each label; the one that is shown stays
  * in s->input. */
 static cz_status apply(session *s, const cz_prompt *prompt) {
   int32_t *ids;
-  CZ_TRY(cz_arena_alloc(s->arena, &ids, cells_of(s, prompt), sizeof *ids));
+  size_t cells = 0;
+  for (size_t i = 0; i < s->texts->n; i++)
+    if (cells_of(s, prompt, i) > cells) cells = cells_of(s, prompt, i);
+  CZ_TRY(cz_arena_alloc(s->arena, &ids, cells, sizeof *ids));
   s->totals = (pattern_totals){0};
   for (size_t i = 0; i <= s->texts->n; i++) {
     size_t which = i < s->texts->n ? i : s->shown;
@@ -212,6 +215,11 @@ static cz_status add_word(const session *s, json_t *list, const cz_prompt *promp
   return set_tokens(s, word, "tokens", ids, n);
 }
 
+/* What class I of the record that is shown is called: a label, or a candidate's text. */
+static const char *name_of(const session *s, size_t i) {
+  return s->file->candidates ? s->records->items[s->shown].candidates[i] : s->file->labels[i];
+}
+
 /* The words of labels; where records have answers of their own those of the one that is shown, and
  * none without data. */
 static cz_status set_words(const session *s, json_t *o, const cz_prompt *prompt) {
@@ -219,12 +227,12 @@ static cz_status set_words(const session *s, json_t *o, const cz_prompt *prompt)
   int32_t *ids;
   CZ_TRY(cz_json_set(o, "words", words));
   if (prompt->choices && !s->records) return CZ_OK;
-  CZ_TRY(cz_arena_alloc(s->arena, &ids, cells_of(s, prompt), sizeof *ids));
+  CZ_TRY(cz_arena_alloc(s->arena, &ids, cells_of(s, prompt, s->shown), sizeof *ids));
   CZ_TRY(cz_prompt_answers(ids, s->prompts, prompt, s->texts, s->shown));
-  for (size_t i = 0; i < s->file->n_labels; i++) {
+  for (size_t i = 0; i < cz_prompt_answer_count(s->texts, s->shown); i++) {
     json_t *list = json_array();
-    CZ_TRY(cz_json_set(words, s->file->labels[i], list));
-    for (size_t j = 0; j < prompt->pattern->words[i].n; j++)
+    CZ_TRY(cz_json_set(words, s->file->generates ? "target" : name_of(s, i), list));
+    for (size_t j = 0; j < (prompt->choices ? 1 : prompt->pattern->words[i].n); j++)
       CZ_TRY(add_word(s, list, prompt, ids, i, j));
   }
   return CZ_OK;
@@ -275,7 +283,7 @@ static cz_status set_records(const session *s, json_t *root) {
   CZ_TRY(cz_json_set_int(data, "row", s->r.row));
   const int32_t label = r->items[s->shown].label;
   CZ_TRY(label < 0 ? cz_json_set(data, "label", json_null())
-                   : cz_json_set_text(data, "label", s->file->labels[label]));
+                   : cz_json_set_text(data, "label", name_of(s, (size_t)label)));
   for (size_t i = 0; i < s->file->n_labels; i++)
     CZ_TRY(cz_json_set_int(counts, s->file->labels[i], (json_int_t)r->of_label[i]));
   return CZ_OK;

@@ -133,6 +133,16 @@ static cz_status add_strongest(cz_baselines *b, const cz_results *r, const cz_co
   return st;
 }
 
+/* The weakest program that rows are compared with: one that all tasks have and whose answer is the
+ * best constant one, else the tasks' own. */
+static void set_weakest(cz_baselines *b, const cz_column *c) {
+  for (size_t k = 1; k < programs(); k++) {
+    if (!cz_task_simple[k - 1].constant || !kind_at(b, program_name(k))) continue;
+    b->weakest = kind_at(b, program_name(k));
+    for (size_t i = 0; i < c->n_paths; i++) b->of_path[i][0] = program_name(k);
+  }
+}
+
 /* The kind of the tasks' own baselines, "majority" or "copy"; of different ones "simple". */
 static const char *own_kind(const cz_baselines *b, const cz_column *c) {
   const char *name = NULL;
@@ -170,7 +180,8 @@ static cz_status settle_row(cz_baselines *b, const cz_results *r, const cz_colum
   CZ_GO(st, add_baseline(b, r, c, own_kind(b, c), mean, 0, NULL), done);
   for (size_t k = 1; k < programs(); k++)
     CZ_GO(st, add_baseline(b, r, c, program_name(k), mean, k, NULL), done);
-  st = add_strongest(b, r, c, mean);
+  CZ_GO(st, add_strongest(b, r, c, mean), done);
+  set_weakest(b, c);
 done:
   free(mean);
   return st;
@@ -259,16 +270,16 @@ const cz_baselines *cz_results_baselines(const cz_results *r, size_t column, siz
   return &r->baselines[column * r->plan.n_rows + (row == SIZE_MAX ? 0 : row)];
 }
 
-/** What the tasks' own baseline gets there, or with STRONGEST the best of the simple programs, mean
+/** What the weakest program gets there, or with STRONGEST the best of the simple programs, mean
  * over the row's seeds; NaN where there is none. */
 double cz_results_baseline(const cz_results *r, size_t column, size_t row, bool strongest) {
   const cz_baselines *b = cz_results_baselines(r, column, row);
-  return b->n ? b->value[strongest ? b->strongest : 0] : NAN;
+  return b->n ? b->value[strongest ? b->strongest : b->weakest] : NAN;
 }
 
 /** The kind of that program; null where there is none, or its stage does not say. */
 const char *cz_results_baseline_kind(const cz_results *r, size_t column, size_t row,
                                      bool strongest) {
   const cz_baselines *b = cz_results_baselines(r, column, row);
-  return b->n ? b->kind[strongest ? b->strongest : 0] : NULL;
+  return b->n ? b->kind[strongest ? b->strongest : b->weakest] : NULL;
 }

@@ -82,8 +82,9 @@ cz_seeds_draw cz_plan_stage_draws(const cz_config_node *stage) {
   if (!e || cz_config_kind_of(e) != CZ_CONFIG_MAPPING) return CZ_SEEDS_PLAIN;
   const char *seed = cz_config_text_or(e, "draw_seed", ""),
              *labelled = cz_config_text_or(e, "labelled", "");
-  if (!*cz_config_text_or(e, "train", "") || !strcmp(labelled, "0"))
-    return CZ_SEEDS_PLAIN; /* there is no T */
+  const cz_config_node *task = cz_config_get(e, "task");
+  const bool from = *cz_config_text_or(cz_config_is_nothing(task) ? e : task, "train", "") != '\0';
+  if (!from || !strcmp(labelled, "0")) return CZ_SEEDS_PLAIN; /* there is no T */
   const bool all = !*labelled || *labelled == '-',
              in_order = !strcmp(cz_config_text_or(e, "draw", ""), "paper");
   return all || in_order || (*seed && strcmp(seed, "0") != 0) ? CZ_SEEDS_ONE_T : CZ_SEEDS_DRAWS;

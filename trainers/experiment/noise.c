@@ -9,10 +9,10 @@
 #include <string.h>
 
 /* What a row is compared with besides other rows. */
-enum { SIMPLE, STRONGEST, PROGRAMS }; /* as in cz_baselines.of_path */
+enum { WEAKEST, STRONGEST, PROGRAMS }; /* as in cz_baselines.of_path */
 
 /* A column's predictions: cell k is (row, seed) = (k / seeds, k % seeds), and behind them the
- * simple baseline and the strongest one: two of each cell in its order, or two for all cells where
+ * weakest program and the strongest one: two of each cell in its order, or two for all cells where
  * the programs are the same beside every row and under every seed. */
 typedef struct column {
   cz_results *r;
@@ -147,7 +147,7 @@ static size_t other_cell(bool *has, const column *c, size_t row, size_t other, s
     return theirs;
   }
   const size_t program = other - p->n_rows;
-  *has = b->n && !isnan(b->of_seed[program == STRONGEST ? b->strongest : 0][s]);
+  *has = b->n && !isnan(b->of_seed[program == STRONGEST ? b->strongest : b->weakest][s]);
   return program_cell(c, mine, program);
 }
 
@@ -364,7 +364,7 @@ static void fill_contrasts(contrast *x, const column *c) {
   for (size_t row = 0; row < p->n_rows; row++) {
     const size_t base = cz_plan_baseline_of(p, row), control = cz_plan_control_of(p, row);
     contrast_of(&x[row * CONTRASTS + OWN], c, row, SIZE_MAX);
-    contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows + SIMPLE);
+    contrast_of(&x[row * CONTRASTS + LEAD], c, row, p->n_rows + WEAKEST);
     contrast_of(&x[row * CONTRASTS + BEST_LEAD], c, row, p->n_rows + STRONGEST);
     contrast_of(&x[row * CONTRASTS + DIFFERENCE], c, row, base);
     contrast_of(&x[row * CONTRASTS + CONTROL], c, row, control);

@@ -1,5 +1,6 @@
 #include "experiment/pet.h"
 #include "base/fs.h"
+#include "base/log.h"
 #include "ensemble/generations.h"
 #include "experiment/pet_internal.h"
 #include "experiment/run.h"
@@ -42,7 +43,7 @@ static cz_status add_common(composing *c) {
   CZ_TRY(cz_buf_addf(out, "\n  examples: {max_length: %lld", (long long)c->longest));
   CZ_TRY(add_file(out, "pattern", r->pattern));
   CZ_TRY(add_file(out, "train", r->zero_shot ? NULL : r->train));
-  CZ_TRY(add_file(out, "unlabeled", r->unlabeled));
+  CZ_TRY(add_file(out, "unlabelled_file", r->unlabeled));
   CZ_TRY(add_file(out, "test", r->test));
   CZ_TRY(add_file(out, "labels", r->labels));
   CZ_TRY(add_file(out, "columns", r->columns));
@@ -89,24 +90,52 @@ static cz_status add_stages(composing *c) {
   }
   CZ_TRY(add_generations(c));
   return cz_buf_addf(&c->text, "rows: [{name: pet}]\ncolumns: [{name: accuracy, value: "
-                               "student.student.accuracy}]\n");
+                               "student.student.scores.accuracy, unit: \"%%\"}]\n");
 }
 
-/* Texts of T, of so many of the training file: as many as an override of the composed key says. */
-static cz_status limit_labelled(int64_t *labelled, const cz_pet_request *r) {
+/* What SAID, overrides of the composed keys, has of those that generations are counted by:
+ * `labelled` at most so many texts of the training file, -1 all, and how sets grow. */
+static cz_status read_counted(int64_t *labelled, cz_ipet *ipet, const cz_config_node *said) {
+  const cz_config_node *common = cz_config_get(said, "common"),
+                       *classify = cz_config_get(common, cz_classify_section.name),
+                       *n = cz_config_get(cz_config_get(common, cz_examples_section.name),
+                                          "labelled"),
+                       *target = cz_config_get(classify, "target"),
+                       *scale = cz_config_get(classify, "scale"),
+                       *first = cz_config_get(classify, "first");
+  if (n) CZ_TRY(cz_config_int(labelled, n, -1, 1e9));
+  if (target) CZ_TRY(cz_config_int(&ipet->target, target, 1, 1e9));
+  if (first) CZ_TRY(cz_config_int(&ipet->first, first, 1, 1e9));
+  return scale ? cz_config_real(&ipet->scale, scale, 1.01, 1000) : CZ_OK;
+}
+
+/* Texts of T, of as many as the training file has, and the generations that they take. */
+static cz_status count_generations(composing *c) {
+  const cz_pet_request *r = c->r;
   cz_config *said;
+  cz_ipet ipet = cz_ipet_paper;
   int64_t limit = -1;
   CZ_TRY(cz_config_from_words(&said, (const char *const *)r->words, r->n_words));
-  const cz_config_node *examples =
-      cz_config_get(cz_config_get(cz_config_root(said), "common"), cz_examples_section.name);
-  const cz_config_node *node = cz_config_get(examples, "labelled");
-  cz_status st = node ? cz_config_int(&limit, node, -1, 1e9) : CZ_OK;
+  cz_status st = read_counted(&limit, &ipet, cz_config_root(said));
   cz_config_destroy(&said);
-  if (limit >= 0 && limit < *labelled) *labelled = limit;
-  return st;
+  CZ_TRY(st);
+  if (limit >= 0 && limit < c->labelled) c->labelled = limit;
+  c->generations = r->ipet ? cz_ipet_generations(&ipet, c->labelled) : 0;
+  if (r->ipet && !c->generations)
+    cz_warn("--ipet: T has %lld texts and sets grow to %lld, so no generation is made",
+            (long long)c->labelled, (long long)ipet.target);
+  return c->generations < GENERATIONS
+             ? CZ_OK
+             : CZ_FAIL(CZ_EUSAGE,
+                       "--ipet: %lld generations from %lld texts to the target of %lld, each of %g "
+                       "times the texts of the one before; at most %d: a larger "
+                       "common.classify.scale or a smaller common.classify.target takes fewer",
+                       (long long)c->generations,
+                       (long long)(c->labelled ? c->labelled : ipet.first), (long long)ipet.target,
+                       ipet.scale, GENERATIONS - 1);
 }
 
-/* How many texts T has, which decides how many generations it takes. */
+/* How many texts T can have. */
 static cz_status count_labelled(composing *c) {
   const cz_pet_request *r = c->r;
   cz_pattern_file *file = NULL;
@@ -120,7 +149,6 @@ static cz_status count_labelled(composing *c) {
   CZ_GO(st, cz_patterns_open(&file, r->pattern, r->labels), done);
   CZ_GO(st, cz_records_read_as(&records, file, r->train, &how), done);
   c->labelled = (int64_t)records->n;
-  st = limit_labelled(&c->labelled, r);
 done:
   cz_arena_destroy(&arena);
   cz_records_destroy(&records);
@@ -171,8 +199,25 @@ static cz_status check_words(const composing *c) {
   return CZ_OK;
 }
 
+/* A student is a classifier, and has labels. */
+static cz_status has_labels(const cz_pet_request *r) {
+  cz_pattern_file *file;
+  cz_status st = CZ_OK;
+  CZ_TRY(cz_patterns_open(&file, r->pattern, r->labels));
+  if (file->task)
+    st = CZ_FAIL(CZ_EUSAGE,
+                 "%s: each record of task %s has %s, and cloze pet ends in a classifier, whose "
+                 "labels are the same for all texts; an experiment with a stage of kind classify "
+                 "(strategy pet) ends in the ensemble",
+                 r->pattern, file->task->name,
+                 file->candidates ? "candidates of its own" : "a target that is generated");
+  cz_patterns_close(&file);
+  return st;
+}
+
 static cz_status compose(composing *c) {
   cz_model_config config;
+  CZ_TRY(has_labels(c->r));
   CZ_TRY(cz_recipe_model_folder(c->r->model));
   CZ_TRY(cz_hf_config_of(&config, c->r->model));
   if (!(cz_family_heads(config.family) & CZ_HEAD_BIT(CZ_HEAD_MASKED_LM)))
@@ -185,8 +230,7 @@ static cz_status compose(composing *c) {
   c->longest = cz_model_longest(&config);
   if (c->longest <= 0 || c->longest > LONGEST) c->longest = LONGEST;
   CZ_TRY(count_labelled(c));
-  c->generations = c->r->ipet ? cz_ipet_generations(&cz_ipet_paper, c->labelled) : 0;
-  CZ_CHECK(c->generations < GENERATIONS);
+  CZ_TRY(count_generations(c));
   CZ_TRY(add_common(c));
   CZ_TRY(add_stages(c));
   return check_words(c);

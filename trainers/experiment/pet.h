@@ -8,7 +8,9 @@
  *                          without labels
  *   OUT/predictions.jsonl  a line a text of the test file
  *   OUT/label_next.jsonl   unlabelled texts in the order in which to label them
- *   OUT/student/           the classifier (stages/student.h) */
+ *   OUT/student/           the classifier (stages/student.h)
+ *   OUT/student.json       which stage of the run it is of, and its files' hashes as they were
+ *   OUT/student.old-N/     what stood there when the run's student became another one */
 #ifndef CZ_EXPERIMENT_PET_H
 #define CZ_EXPERIMENT_PET_H
 

@@ -1,7 +1,6 @@
 /* What cloze pet leaves beside its experiment's folder. */
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/new_folder.h"
 #include "experiment/pet_internal.h"
 #include "few_shot/chosen.h"
 #include "few_shot/classifier.h"
@@ -11,8 +10,6 @@
 #include "metrics/jsonl.h"
 #include "stages/model_folder.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,79 +200,23 @@ done:
   return st;
 }
 
-static cz_status copy_files(const char *from, const char *to) {
-  char old[4096], new[4096];
-  struct dirent *entry;
-  DIR *d = opendir(from);
-  cz_status st = CZ_OK;
-  if (!d) return CZ_FAIL(CZ_EIO, "%s: %s", from, strerror(errno));
-  while (st == CZ_OK && (entry = readdir(d))) {
-    if (entry->d_name[0] == '.') continue;
-    st = cz_fs_join(old, sizeof old, from, entry->d_name);
-    if (st == CZ_OK) st = cz_fs_join(new, sizeof new, to, entry->d_name);
-    if (st == CZ_OK) st = cz_fs_copy(old, new);
-  }
-  closedir(d);
-  return st;
-}
-
-/* Whether the files A and B hold the same; false also where one cannot be read. */
-static bool same_file(const char *a, const char *b) {
-  enum { PIECE = 1 << 16 };
-  char piece[2][PIECE];
-  FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-  bool same = f && g;
-  for (size_t n = PIECE; same && n == PIECE;) {
-    n = fread(piece[0], 1, PIECE, f);
-    same = fread(piece[1], 1, PIECE, g) == n && !memcmp(piece[0], piece[1], n) && !ferror(f);
-  }
-  if (f) fclose(f);
-  if (g) fclose(g);
-  return same;
-}
-
-/* Whether the folder COPY has each file of FOLDER as it is there. */
-static bool same_files(const char *folder, const char *copy) {
-  char a[4096], b[4096];
-  DIR *d = opendir(folder);
-  bool same = d != NULL;
-  for (const struct dirent *e; same && (e = readdir(d));)
-    if (e->d_name[0] != '.')
-      same = cz_fs_join(a, sizeof a, folder, e->d_name) == CZ_OK &&
-             cz_fs_join(b, sizeof b, copy, e->d_name) == CZ_OK && same_file(a, b);
-  if (d) closedir(d);
-  return same;
-}
-
-/* The student's model under a name that does not depend on the run; it is whole or not there, and
- * an earlier one of a run that was corrected since is there until this one is. */
 static cz_status put_student(const results *r) {
-  char folder[4096], model[4096], path[4096];
-  cz_new_folder to;
-  CZ_TRY(cz_fs_join(path, sizeof path, r->r->out, "student"));
-  CZ_TRY(folder_of(folder, sizeof folder, r, "student"));
-  CZ_TRY(cz_fs_join(model, sizeof model, folder, "model"));
-  const bool there = cz_fs_is_dir(path);
-  if (there && same_files(model, path)) return CZ_OK;
-  if (there) cz_warn("%s: this student is not the run's any more; it is replaced", path);
-  CZ_TRY(there ? cz_new_folder_open_over(&to, path) : cz_new_folder_open(&to, path));
-  cz_status st = copy_files(model, to.aside);
-  if (st == CZ_OK) st = cz_new_folder_commit(&to);
-  cz_new_folder_discard(&to);
-  return st;
+  char stage[4096];
+  CZ_TRY(folder_of(stage, sizeof stage, r, "student"));
+  return cz__pet_put_student(r->r->out, stage);
 }
 
 /* Where the answers are, what answers more texts, and of which seed that is where there are
- * several.
- */
+ * several. */
 static void say_what_is_there(const results *r) {
   const json_t *first = json_object_get(json_array_get(r->plan, 0), "seed");
   const char *out = r->r->out;
   bool several = false;
   json_t *entry;
   size_t i;
-  json_array_foreach(r->plan, i, entry) several |=
-      !json_equal(json_object_get(entry, "seed"), first);
+  json_array_foreach(r->plan, i, entry) {
+    several |= !json_equal(json_object_get(entry, "seed"), first);
+  }
   cz_log("answers: %s/predictions.jsonl; classifier: %s/student, as in cloze predict --model "
          "%s/student --input FILE --out FILE",
          out, out, out);
@@ -285,17 +226,18 @@ static void say_what_is_there(const results *r) {
            (long long)json_integer_value(first), out);
 }
 
-/** Lays out what the experiment in RUN has left: result.json, predictions.jsonl, label_next.jsonl
- * and student/ in R->out. FIRST: the stage of the first ensemble, which GENERATIONS came after. */
+/** Lays out what the experiment in RUN has left: student/, predictions.jsonl, label_next.jsonl and,
+ * last, result.json in R->out. FIRST: the stage of the first ensemble, which GENERATIONS came
+ * after. */
 cz_status cz__pet_lay_out(const cz_pet_request *request, const char *run, const char *first,
                           int64_t generations) {
   results r = {.r = request, .run = run, .first = first, .generations = generations};
   cz_status st;
   CZ_GO(st, open_files(&r), done);
   CZ_GO(st, open_examples(&r), done);
+  CZ_GO(st, put_student(&r), done); /* may find no room: the others stay with the old one then */
   CZ_GO(st, write_predictions(&r), done);
   CZ_GO(st, write_next(&r), done);
-  CZ_GO(st, put_student(&r), done);
   st = write_result(&r);
   if (st == CZ_OK) say_what_is_there(&r);
 done:

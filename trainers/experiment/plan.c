@@ -209,7 +209,7 @@ static cz_status hash_files(uint64_t *hash, json_t *record, cz_plan *p, const cz
   const cz_config_node *own;
   if (!inputs) return CZ_OK;
   CZ_TRY(cz__plan_own_files(p, &own, s));
-  return cz_inputs_hash(inputs, hash, record, s->kind->parts, own);
+  return cz_inputs_hash(inputs, hash, record, s->kind->parts, own, own);
 }
 
 /** Appends to CHANGED a line for each file that stage S of P reads and that is not any more what

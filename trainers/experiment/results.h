@@ -30,7 +30,7 @@ typedef struct cz_example_noise {
   cz_noise own;        /* of the row's mean */
   cz_noise difference; /* to the plan's baseline row, example by example */
   cz_noise control;    /* of the difference to the plan's control, example by example */
-  cz_noise lead;       /* over the simple baseline, example by example */
+  cz_noise lead;       /* over the weakest program, example by example */
   cz_noise best_lead;  /* over the strongest one */
   const char *unknown; /* why a part of these may not be known: of damaged predictions the file, the
                           line and what is wrong. Null without a reason; the plan owns it */
@@ -38,18 +38,20 @@ typedef struct cz_example_noise {
 
 /* What simple programs get under a column beside a row: those of the row's own stages, which
  * learn from the same texts. The first is the tasks' own baseline: "majority",
- * "copy", "lead", or "simple" of tasks with different ones. Programs that all its tasks have
- * follow. Where no program gets the most in every task, "strongest" is the last: of each task
- * the one that does, averaged over the column. */
+ * "copy", "lead", or "simple" of tasks with different ones. The weakest that rows are compared with
+ * is this one, or "largest_class", the largest constant answer, where there is one. Programs that
+ * all its tasks have follow. Where no program gets the most in every task, "strongest" is the last:
+ * of each task the one that does, averaged over the column. */
 enum { CZ_BASELINES = 6 };
 typedef struct cz_baselines {
   const char *kind[CZ_BASELINES]; /* null: not said */
   double value[CZ_BASELINES];     /* mean over the row's seeds that have it */
   double *of_seed[CZ_BASELINES];  /* [seeds]; NaN: not done */
   size_t n;
-  size_t strongest;          /* the first that gets the most in every task, else "strongest" */
-  const char *(*of_path)[2]; /* [paths] of the column: the task's own program, and what the
-                                strongest one stands for there; null: not said */
+  size_t weakest, strongest; /* the latter: the first that gets the most in every task, else
+                                "strongest" */
+  const char *(*of_path)[2]; /* [paths] of the column: what the weakest and the strongest one stand
+                                for there; null: not said */
   double *each;              /* as read: [seeds][paths][the tasks' own, then cz_task_simple], NaN
                                 where missing; null: the row has none of its own */
 } cz_baselines;

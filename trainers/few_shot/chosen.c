@@ -138,7 +138,7 @@ const char *cz_chosen_elsewhere(const cz_examples_keys *keys, const cz_examples_
   const struct {
     const char *name, *here, *there;
   } texts[] = {{"train", keys->train, by->train},
-               {"unlabeled", keys->unlabeled, by->unlabeled},
+               {"unlabelled_file", keys->unlabelled_file, by->unlabelled_file},
                {"test", keys->test, by->test},
                {"columns", keys->columns, by->columns}};
   const struct {
@@ -152,6 +152,7 @@ const char *cz_chosen_elsewhere(const cz_examples_keys *keys, const cz_examples_
                  {"unlabelled_draw", keys->unlabelled_draw, by->unlabelled_draw},
                  {"test_examples", keys->tested, by->tested},
                  {"backslashes", keys->backslashes, by->backslashes}};
+  if (!same_tree(keys->task_node, by->task_node)) return "task";
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     if (strcmp(texts[i].here, texts[i].there)) return texts[i].name;
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

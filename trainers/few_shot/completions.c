@@ -1,5 +1,6 @@
 #include "few_shot/completions.h"
 #include "few_shot/likelihood.h"
+#include "few_shot/prepare.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,25 +32,9 @@ static const int32_t *word_of(const cz_prompt *prompt, size_t w, size_t *n) {
   return ids;
 }
 
-/* A text of SET, whose masks stand side by side. */
-typedef struct gap {
-  const int32_t *ids, *types;
-  size_t n, place, masks;
-} gap;
-
-static cz_status find_gap(gap *g, const cz_prompt *prompt, const cz_prepared *set, size_t i) {
-  size_t n_types;
-  g->ids = cz_id_lists_at(&set->inputs, i, &g->n);
-  g->types = cz_id_lists_at(&set->types, i, &n_types);
-  const int32_t *places = cz_id_lists_at(&set->rows, i, &g->masks);
-  CZ_CHECK(g->masks == (size_t)prompt->pattern->masks && n_types == g->n);
-  CZ_CHECK(places[g->masks - 1] - places[0] == (int32_t)g->masks - 1);
-  g->place = (size_t)places[0];
-  return CZ_OK;
-}
-
 /* Adds the text with the word of K tokens WORD where its masks are. */
-static cz_status complete(cz_completions *c, const gap *g, const int32_t *word, size_t k) {
+static cz_status complete(cz_completions *c, const cz_masked_text *g, const int32_t *word,
+                          size_t k) {
   const size_t rest = g->place + g->masks, behind = g->n - rest;
   c->ids.len = c->types.len = 0;
   CZ_TRY(cz_ids_append(&c->ids, g->ids, (int64_t)g->place));
@@ -64,8 +49,8 @@ static cz_status complete(cz_completions *c, const gap *g, const int32_t *word, 
 
 static cz_status add_text(cz_completions *c, const cz_prompt *prompt, const cz_prepared *set,
                           size_t i) {
-  gap g;
-  CZ_TRY(find_gap(&g, prompt, set, i));
+  cz_masked_text g;
+  CZ_TRY(cz_masked_text_find(&g, prompt, set, i));
   for (size_t w = 0; w < (size_t)c->classes * prompt->n_words; w++) {
     size_t k;
     const int32_t *word = word_of(prompt, w, &k);

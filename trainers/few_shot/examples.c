@@ -1,110 +1,11 @@
 #include "few_shot/examples.h"
 #include "base/log.h"
+#include "few_shot/candidates.h"
 #include "tasks/readers/fields.h"
+#include "tasks/score.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const cz_key_spec keys_of_examples[] = {
-    CZ_KEY(cz_examples_keys, pattern, TEXT,
-           .help = "pattern file: fields, labels, words and patterns (docs/pet.md 3)"),
-    CZ_KEY(cz_examples_keys, labels, TEXT, .fallback = "",
-           .help = "labels, comma-separated, of a pattern file that names none"),
-    CZ_KEY(cz_examples_keys, train, TEXT, .fallback = "",
-           .help = "labelled texts (.csv, .tsv, .jsonl), which T is drawn from"),
-    CZ_KEY(cz_examples_keys, unlabeled, TEXT, .fallback = "",
-           .help = "unlabelled texts, which D is drawn from; empty: what T leaves of `train`"),
-    CZ_KEY(cz_examples_keys, test, TEXT, .fallback = "",
-           .help = "texts to classify, with labels or without"),
-    CZ_KEY_OTHER("tests", TREE, .fallback = "", .holds = "mapping of files",
-                 .help = "test files besides, {NAME: FILE}, which the same models answer; what a "
-                         "result has of `test` under `student`, it has of such a one under "
-                         "`student_NAME`; members and what is held out are judged on `test`"),
-    CZ_KEY(cz_examples_keys, columns, TEXT, .fallback = "",
-           .help = "names of all columns, comma-separated, of .csv and .tsv files whose first line "
-                   "is a record already; empty: the first line names them"),
-    CZ_KEY(cz_examples_keys, group_column, TEXT, .fallback = "",
-           .help =
-               "column of the test files that says what a text comes from (author, package): "
-               "texts of one group were not drawn apart, and a report draws groups; empty: each "
-               "text was drawn by itself"),
-    CZ_KEY(cz_examples_keys, backslashes, ENUM, .fallback = "keep", .choices = cz_backslashes_names,
-           .help = "in texts of .csv and .tsv files: text; each a space, as PET reads AG's News; "
-                   "\\n a space and so is any other, as it reads Yelp and Yahoo"),
-    CZ_KEY(cz_examples_keys, labelled, INT, .fallback = "-1", .min = -1, .max = 1e9,
-           .unit = "texts", .help = "size of T, all labels together; 0: zero-shot, -1: all"),
-    CZ_KEY(cz_examples_keys, chosen, INT, .fallback = "0", .min = 0, .max = 1e9, .unit = "texts",
-           .help = "of D with the labels that its file has, which T has besides those of "
-                   "`labelled`: the first that chosen_by would have labelled next"),
-    CZ_KEY(cz_examples_keys, chosen_by, TEXT, .fallback = "",
-           .help = "classify stage, `$STAGE`, with the same T but for `chosen` and the same D, "
-                   "whose members choose by where they disagree, or the folder of one"),
-    CZ_KEY(cz_examples_keys, draw, ENUM, .fallback = "balanced", .choices = cz_draw_names,
-           .help = "T: as many of each label by the seed; the first of each label in file order, "
-                   "T inside D; or any by the seed"),
-    CZ_KEY(cz_examples_keys, draw_seed, INT, .fallback = "0", .min = 0, .max = 4503599627370496.0,
-           .help = "of the draws of T and D; 0: the stage's seed, so that each seed of an "
-                   "experiment is another T; any other number: all seeds have one T, and what "
-                   "deviates are repetitions on it, as in the paper's tables"),
-    CZ_KEY(cz_examples_keys, unlabelled, INT, .fallback = "-1", .min = -1, .max = 1e9,
-           .unit = "texts", .help = "size of D, or of each label's part of it; -1: all"),
-    CZ_KEY(cz_examples_keys, unlabelled_draw, ENUM, .fallback = "random",
-           .choices = cz_unlabelled_names,
-           .help = "D: all that is left, the first of each label in file order, or any by the "
-                   "seed"),
-    CZ_KEY_AS("test_examples", cz_examples_keys, tested, INT, .fallback = "-1", .min = -1,
-              .max = 1e9, .unit = "texts",
-              .help = "texts of `test`, spread evenly over the file; -1: all"),
-    CZ_KEY(cz_examples_keys, max_length, INT, .fallback = "256", .min = 4, .max = 1 << 16,
-           .unit = "tokens", .help = "longest input, pattern and special tokens included"),
-};
-const cz_section cz_examples_section = CZ_SECTION(
-    "examples", "A few labelled texts, unlabelled ones, and a test set.", keys_of_examples);
-
-static cz_status check_tests(const cz_examples_keys *keys) {
-  const cz_config_node *tests = keys->tests;
-  const char *path;
-  CZ_TRY(cz_config_expect(tests, CZ_CONFIG_MAPPING));
-  if (!*keys->test)
-    return cz_config_error(tests,
-                           "tests: they are judged beside the file `test`, which is missing");
-  for (size_t i = 0; i < cz_config_count(tests); i++) {
-    const char *name = cz_config_key_at(tests, i);
-    if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                    "_-")])
-      return cz_config_error(cz_config_at(tests, i),
-                             "tests: '%s' is no name of letters, digits, _ and -", name);
-    CZ_TRY(cz_config_text(&path, cz_config_at(tests, i)));
-    if (!*path) return cz_config_error(cz_config_at(tests, i), "the name of a file is missing");
-  }
-  return CZ_OK;
-}
-
-/** Binds NODE, the section `examples`, which may be null. CZ_EUSAGE with the place. */
-cz_status cz_examples_bind(cz_examples_keys *keys, const cz_config_node *node) {
-  const cz_config_node *tests = cz_config_get(node, "tests");
-  CZ_TRY(cz_config_bind(node, &cz_examples_section, keys, NULL));
-  keys->tests = cz_config_is_nothing(tests) ? NULL : tests;
-  return keys->tests ? check_tests(keys) : CZ_OK;
-}
-
-/** How many files the test set has: `test`, then `tests`. */
-size_t cz_examples_test_count(const cz_examples_keys *keys) {
-  return !*keys->test ? 0 : 1 + (keys->tests ? cz_config_count(keys->tests) : 0);
-}
-
-/** The name that one of them has, null: of `test`. */
-const char *cz_examples_test_name(const cz_examples_keys *keys, size_t part) {
-  return part ? cz_config_key_at(keys->tests, part - 1) : NULL;
-}
-
-/** Its path. */
-const char *cz_examples_test_path(const cz_examples_keys *keys, size_t part) {
-  const char *path = keys->test;
-  if (part && cz_config_text(&path, cz_config_at(keys->tests, part - 1)) != CZ_OK)
-    cz_error_clear(); /* binding has refused it */
-  return path;
-}
 
 /* What opening works on. */
 typedef struct opening {
@@ -116,9 +17,22 @@ typedef struct opening {
   cz_pool *tested; /* [parts] rows of the test files, those that are not judged too */
 } opening;
 
+/* An official file of a task. */
+static cz_status read_task_file(cz_records **records, const opening *o, const char *path,
+                                cz_table_labels labels) {
+  const cz_examples_keys *k = o->keys;
+  cz_task_set *set = NULL;
+  CZ_TRY(cz_task_load(&set, k->task, &k->task_config, path, CZ_TASK_EVALUATE));
+  cz_status st = labels == CZ_LABELS_NEEDED ? cz_task_answered(set) : CZ_OK;
+  if (st == CZ_OK) st = cz_records_of_task(records, o->e->file, set);
+  cz_task_set_destroy(&set);
+  return st;
+}
+
 /* GROUP: the column of the groups, or empty. */
 static cz_status read_file(cz_records **records, const opening *o, const char *path,
                            cz_table_labels labels, const char *group) {
+  if (o->keys->task) return read_task_file(records, o, path, labels);
   const cz_table_layout how = {.labels = labels,
                                .group = *group ? group : NULL,
                                .header = (const char *const *)o->columns,
@@ -136,53 +50,22 @@ static cz_status pool_of(cz_pool *pool, cz_arena *arena, const cz_records *recor
   CZ_TRY(cz_arena_alloc(arena, &labels, records->n, sizeof *labels));
   for (size_t i = 0; i < records->n; i++) {
     CZ_TRY(cz_text_hash(&hashes[i], records->items[i].fields, n_fields));
-    labels[i] = records->items[i].label;
+    labels[i] = classes > 1 || records->items[i].label < 0 ? records->items[i].label : 0;
   }
   *pool = (cz_pool){.hashes = hashes, .labels = labels, .n = records->n, .classes = classes};
   return CZ_OK;
 }
 
-/** An empty SET of texts of E with ROOM for so many, from the file PATH; LABELLED: it is to have
- * labels. Its texts are destroyed with cz_prompt_texts_destroy, the rest lies in the arena of E. */
-cz_status cz_text_set_create(cz_text_set *set, const cz_examples *e, const char *path, size_t room,
-                             bool labelled) {
-  *set = (cz_text_set){.path = path, .labelled = labelled};
-  CZ_TRY(cz_arena_alloc(e->arena, &set->records, room, sizeof *set->records));
-  CZ_TRY(cz_arena_alloc(e->arena, &set->hashes, room, sizeof *set->hashes));
-  CZ_TRY(cz_arena_alloc(e->arena, &set->labels, room, sizeof *set->labels));
-  CZ_TRY(cz_prompt_texts_create(&set->texts, e->prompts));
-  set->texts->path = path;
-  return CZ_OK;
-}
-
-/* Each pattern has masks for what text I is answered with, and it has an answer for each label; of
- * who reads patterns. */
-static cz_status check_answers(const cz_prompt_texts *texts, size_t i) {
-  const cz_prompts *p = texts->prompts;
-  int32_t *room;
-  cz_status st = CZ_OK;
-  if (!p->file->choices || !p->items) return CZ_OK;
-  CZ_TRY(cz_alloc(&room, p->file->n_labels * CZ_PATTERN_MASKS, sizeof *room));
-  for (size_t k = 0; k < p->file->n_patterns && st == CZ_OK; k++)
-    st = cz_prompt_answers(room, p, &p->items[k], texts, i);
-  free(room);
-  return st;
-}
-
-/** Appends RECORD, which is borrowed, with HASH and the class LABEL, -1 for none; there is room.
- * CZ_EINVAL, with the file, as cz_prompt_texts_add and cz_prompt_answers. */
-cz_status cz_text_set_add(cz_text_set *set, const cz_record *record, uint64_t hash, int32_t label) {
-  set->records[set->n] = record;
-  set->hashes[set->n] = hash;
-  set->labels[set->n++] = label;
-  if (label < 0) set->labelled = false;
-  CZ_TRY(cz_prompt_texts_add(set->texts, record));
-  return check_answers(set->texts, set->texts->n - 1);
-}
+/* Classes as drawing knows them: texts with candidates are of one, and those that a model learns to
+ * generate from. */
+static int32_t classes_to_draw(const cz_examples *e) { return e->file->task ? 1 : e->classes; }
 
 /* Makes SET of the rows of RECORDS, with their labels unless they are to be forgotten. */
-static cz_status take(cz_text_set *set, cz_examples *e, const cz_records *records,
+static cz_status take(cz_text_set *set, const opening *o, const cz_records *records,
                       const cz_pool *pool, const int32_t *rows, size_t n, bool labels) {
+  cz_examples *e = o->e;
+  if (labels && e->file->candidates)
+    return cz_candidates_take(set, e, records, pool->hashes, rows, n, o->seed);
   CZ_TRY(cz_text_set_create(set, e, records->path, n, labels));
   for (size_t i = 0; i < n; i++) {
     const cz_record *record = &records->items[rows[i]];
@@ -205,18 +88,18 @@ static void say_unlabelled(const cz_examples *e, size_t part) {
     cz_log_once("%s: answers, no scores", why);
 }
 
-/* Reads the test file number PART; how many of its texts are judged. */
+/* Reads the test file number PART, whose texts nothing else has; how many of them are judged. */
 static cz_status read_test(opening *o, size_t part) {
   cz_examples *e = o->e;
   cz_pool *pool = &o->tested[part];
   CZ_TRY(read_file(&e->tests[part], o, cz_examples_test_path(o->keys, part), CZ_LABELS_IF_THERE,
                    o->keys->group_column));
   e->n_parts = part + 1;
-  CZ_TRY(pool_of(pool, e->arena, e->tests[part], e->classes, e->file->n_fields));
+  CZ_TRY(pool_of(pool, e->arena, e->tests[part], classes_to_draw(e), e->file->n_fields));
   e->parts[part] = (cz_test_part){.name = cz_examples_test_name(o->keys, part), .n = pool->n};
   if (o->keys->tested >= 0 && (size_t)o->keys->tested < pool->n)
     e->parts[part].n = (size_t)o->keys->tested;
-  return CZ_OK;
+  return cz_hash_set_add_all(&e->in_test, pool->hashes, pool->n);
 }
 
 /* Appends its rows to the test set, as they stand or some of them, spread evenly. A text that
@@ -233,7 +116,16 @@ static cz_status add_test(opening *o, size_t part) {
                            e->tests[part]->items[row].label));
   }
   say_unlabelled(e, part);
-  return cz_hash_set_add_all(&e->in_test, pool->hashes, pool->n);
+  return CZ_OK;
+}
+
+static cz_status read_tests(opening *o) {
+  const size_t n = cz_examples_test_count(o->keys);
+  CZ_TRY(cz_arena_alloc(o->e->arena, &o->tested, n, sizeof *o->tested));
+  CZ_TRY(cz_arena_alloc(o->e->arena, &o->e->tests, n, sizeof(cz_records *)));
+  CZ_TRY(cz_arena_alloc(o->e->arena, &o->e->parts, n, sizeof *o->e->parts));
+  for (size_t k = 0; k < n; k++) CZ_TRY(read_test(o, k));
+  return CZ_OK;
 }
 
 /* The test set: the texts of its files one after another. */
@@ -242,13 +134,8 @@ static cz_status open_test(opening *o) {
   const size_t n = cz_examples_test_count(o->keys);
   size_t texts = 0;
   if (!n) return CZ_OK;
-  CZ_TRY(cz_arena_alloc(e->arena, &o->tested, n, sizeof *o->tested));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->tests, n, sizeof(cz_records *)));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->parts, n, sizeof *e->parts));
-  for (size_t k = 0; k < n; k++) {
-    CZ_TRY(read_test(o, k));
-    texts += e->parts[k].n;
-  }
+  CZ_TRY(read_tests(o));
+  for (size_t k = 0; k < n; k++) texts += e->parts[k].n;
   CZ_TRY(cz_text_set_create(&e->test, e, e->tests[0]->path, texts, true));
   for (size_t k = 0; k < n; k++) CZ_TRY(add_test(o, k));
   return CZ_OK;
@@ -266,6 +153,7 @@ cz_text_set cz_examples_part(const cz_examples *e, size_t part) {
   set.records += first;
   set.hashes += first;
   set.labels += first;
+  if (set.right) set.right += first * (size_t)e->classes;
   set.labelled = true;
   for (size_t i = 0; i < set.n; i++) set.labelled &= set.labels[i] >= 0;
   if (part) set.texts = NULL;
@@ -277,8 +165,8 @@ static void warn_of_t(const cz_examples *e, const cz_drawn *drawn, int64_t wante
     cz_warn("%s: %zu texts are also in the test set and are left out", e->t.path, drawn->elsewhere);
   if (drawn->repeated)
     cz_warn("%s: %zu texts stand there more than once and count once", e->t.path, drawn->repeated);
-  if ((int64_t)e->t.n < wanted)
-    cz_warn("%s: T has %zu texts instead of %lld, all that there are", e->t.path, e->t.n,
+  if ((int64_t)drawn->n < wanted)
+    cz_warn("%s: T has %zu texts instead of %lld, all that there are", e->t.path, drawn->n,
             (long long)wanted);
   if (drawn->below_labels)
     cz_warn("%s: T has fewer texts (%zu) than there are labels (%d)", e->t.path, e->t.n,
@@ -314,15 +202,21 @@ static cz_status none_left(const opening *o, const cz_text_set *set, size_t n, c
                  name, key);
 }
 
+/* The rows of T, of which there were to be WANTED. */
+static cz_status rows_of_t(cz_drawn *drawn, int64_t *wanted, const opening *o,
+                           const cz_pool *pool) {
+  CZ_TRY(wanted_of_t(wanted, o, pool));
+  /* all of a file are drawn by no rule */
+  cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
+  return cz_draw_labelled(drawn, o->e->arena, pool, &o->e->in_test, kind, *wanted, o->seed);
+}
+
 static cz_status draw_t(opening *o, const cz_pool *pool) {
   cz_examples *e = o->e;
   cz_drawn drawn;
   int64_t wanted;
-  CZ_TRY(wanted_of_t(&wanted, o, pool));
-  /* all of a file are drawn by no rule */
-  cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
-  CZ_TRY(cz_draw_labelled(&drawn, e->arena, pool, &e->in_test, kind, wanted, o->seed));
-  CZ_TRY(take(&e->t, e, e->pool, pool, drawn.rows, drawn.n, true));
+  CZ_TRY(rows_of_t(&drawn, &wanted, o, pool));
+  CZ_TRY(take(&e->t, o, e->pool, pool, drawn.rows, drawn.n, true));
   if (o->keys->labelled && !drawn.n && drawn.elsewhere + drawn.repeated == pool->n)
     return none_left(o, &e->t, pool->n, "", "T",
                      "examples.labelled=0, cloze pet --zero-shot, does without");
@@ -355,7 +249,7 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
     st = cz_draw_unlabelled(&drawn, e->arena, pool, &excluded, kind, o->keys->unlabelled, o->seed);
   cz_hash_set_free(&excluded);
   CZ_TRY(st);
-  CZ_TRY(take(&e->d, e, records, pool, drawn.rows, drawn.n, false));
+  CZ_TRY(take(&e->d, o, records, pool, drawn.rows, drawn.n, false));
   if (records == e->rest && o->keys->unlabelled && !drawn.n &&
       drawn.elsewhere + drawn.repeated == pool->n)
     return none_left(o, &e->d, pool->n, e->t.n && !cz_examples_t_in_d(o->keys) ? e->t.path : "",
@@ -363,6 +257,9 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
   if (records == e->rest && drawn.elsewhere)
     cz_warn("%s: %zu of %zu texts are also in T or in the test set and are left out of D",
             e->d.path, drawn.elsewhere, records->n);
+  if (records == e->rest && drawn.repeated)
+    cz_warn("%s: %zu of %zu texts stand there more than once and count once", e->d.path,
+            drawn.repeated, records->n);
   if (o->keys->unlabelled > 0 && kind == CZ_UNLABELLED_RANDOM &&
       (int64_t)e->d.n < o->keys->unlabelled)
     cz_warn("%s: D has %zu texts instead of %lld, all that there are", e->d.path, e->d.n,
@@ -376,16 +273,21 @@ static cz_status open_pools(opening *o) {
   cz_pool pool = {0}, rest;
   if (*o->keys->train) {
     CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED, ""));
-    cz_records_warn_classes(e->pool, e->file);
-    CZ_TRY(pool_of(&pool, e->arena, e->pool, e->classes, e->file->n_fields));
+    if (!e->file->generates) cz_records_warn_classes(e->pool, e->file);
+    CZ_TRY(pool_of(&pool, e->arena, e->pool, classes_to_draw(e), e->file->n_fields));
     CZ_TRY(draw_t(o, &pool));
   }
-  if (*o->keys->unlabeled) {
-    CZ_TRY(read_file(&e->rest, o, o->keys->unlabeled, CZ_LABELS_IF_THERE, ""));
-    CZ_TRY(pool_of(&rest, e->arena, e->rest, e->classes, e->file->n_fields));
+  if (*o->keys->unlabelled_file) {
+    CZ_TRY(read_file(&e->rest, o, o->keys->unlabelled_file, CZ_LABELS_IF_THERE, ""));
+    CZ_TRY(pool_of(&rest, e->arena, e->rest, classes_to_draw(e), e->file->n_fields));
     return draw_d(o, e->rest, &rest);
   }
   return e->pool ? draw_d(o, e->pool, &pool) : CZ_OK;
+}
+
+static cz_status read_columns(opening *o) {
+  return *o->keys->columns ? cz_words(&o->columns, &o->n_columns, o->e->arena, o->keys->columns)
+                           : CZ_OK;
 }
 
 static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_kind reader) {
@@ -395,10 +297,20 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
   CZ_TRY(cz_patterns_open(&e->file, k->pattern, *k->labels ? k->labels : NULL));
   e->classes = (int32_t)e->file->n_labels;
   CZ_TRY(cz_prompts_create_for(&e->prompts, e->file, tokenizer, k->max_length, reader));
-  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes, sizeof *e->of_label));
-  if (*k->columns) CZ_TRY(cz_words(&o->columns, &o->n_columns, e->arena, k->columns));
+  CZ_TRY(cz_arena_alloc(e->arena, &e->of_label, (size_t)e->classes + 1, sizeof *e->of_label));
+  CZ_TRY(read_columns(o));
+  if (e->file->task && k->chosen)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "chosen: %s has task: %s, whose records have candidates of their own; "
+                   "texts to label next are of those with labels",
+                   e->file->path, e->file->task->name);
   CZ_TRY(open_test(o));
-  return open_pools(o);
+  CZ_TRY(open_pools(o));
+  return e->file->candidates ? cz_candidates_measure(e) : CZ_OK;
+}
+
+static uint64_t seed_of(const cz_examples_keys *keys, uint64_t seed) {
+  return keys->draw_seed ? (uint64_t)keys->draw_seed : seed;
 }
 
 /** Reads the files that KEYS name, draws T and D by their seed or else SEED, and tokenises what was
@@ -409,7 +321,7 @@ cz_status cz_examples_open_for(cz_examples **e, const cz_examples_keys *keys,
                                const cz_tokenizer *tokenizer, uint64_t seed,
                                cz_reader_kind reader) {
   CZ_TRY(cz_alloc(e, 1, sizeof **e));
-  opening o = {.e = *e, .keys = keys, .seed = keys->draw_seed ? (uint64_t)keys->draw_seed : seed};
+  opening o = {.e = *e, .keys = keys, .seed = seed_of(keys, seed)};
   cz_status st = open_all(&o, tokenizer, reader);
   if (st != CZ_OK) cz_examples_close(e);
   return st;
@@ -423,12 +335,43 @@ cz_status cz_examples_count(size_t *n, const cz_examples_keys *keys, cz_pattern_
   opening o = {.e = &e, .keys = keys};
   cz_records *records = NULL;
   cz_status st = cz_arena_create(&e.arena, "columns");
-  if (st == CZ_OK && *keys->columns)
-    st = cz_words(&o.columns, &o.n_columns, e.arena, keys->columns);
+  if (st == CZ_OK) st = read_columns(&o);
   if (st == CZ_OK) st = read_file(&records, &o, path, CZ_LABELS_IF_THERE, "");
   *n = st == CZ_OK ? records->n : 0;
   cz_records_destroy(&records);
   cz_arena_destroy(&e.arena);
+  return st;
+}
+
+static cz_status count_t(size_t *n, opening *o) {
+  cz_examples *e = o->e;
+  cz_pool pool;
+  cz_drawn drawn;
+  int64_t wanted;
+  *n = 0;
+  if (!*o->keys->train) return CZ_OK;
+  CZ_TRY(cz_arena_create(&e->arena, "texts that T may have"));
+  CZ_TRY(read_columns(o));
+  CZ_TRY(read_tests(o));
+  CZ_TRY(read_file(&e->pool, o, o->keys->train, CZ_LABELS_NEEDED, ""));
+  CZ_TRY(pool_of(&pool, e->arena, e->pool, classes_to_draw(e), e->file->n_fields));
+  CZ_TRY(rows_of_t(&drawn, &wanted, o, &pool));
+  *n = drawn.n;
+  return CZ_OK;
+}
+
+/** How many texts T of KEYS has, drawn as by cz_examples_open_for, without those that are chosen;
+ * FILE names columns and labels. Errors the same. */
+cz_status cz_examples_count_t(size_t *n, const cz_examples_keys *keys, cz_pattern_file *file,
+                              uint64_t seed) {
+  cz_examples *e;
+  CZ_TRY(cz_alloc(&e, 1, sizeof *e));
+  opening o = {.e = e, .keys = keys, .seed = seed_of(keys, seed)};
+  e->file = file;
+  e->classes = (int32_t)file->n_labels;
+  cz_status st = count_t(n, &o);
+  e->file = NULL; /* borrowed */
+  cz_examples_close(&e);
   return st;
 }
 

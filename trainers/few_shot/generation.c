@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char note_name[] = "members.json";
-
 /** Reads the scores that the members PLANS [n] of the stage in FOLDER have left of the texts of E,
  * which is borrowed. CZ_EIO for a member that is not there, CZ_ECORRUPT for other texts. Free with
  * cz_generation_free, also after a failure. */
@@ -96,7 +94,7 @@ cz_status cz_generation_note(const char *folder, int32_t generation, const cz_me
   for (size_t i = 0; i < n && st == CZ_OK; i++)
     st = cz_json_add(list, json_pack("{s:i, s:i}", "pattern", plans[i].pattern, "repetition",
                                      plans[i].repetition));
-  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, note_name);
+  if (st == CZ_OK) st = cz_fs_join(path, sizeof path, folder, CZ_MEMBERS_FILE);
   if (st == CZ_OK) st = cz_json_write(root, path, JSON_INDENT(1));
   json_decref(root);
   return st;
@@ -125,11 +123,11 @@ cz_status cz_generation_noted(const char *folder, int32_t *generation, cz_member
   int64_t number;
   cz_status st;
   *plans = NULL;
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, note_name));
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, CZ_MEMBERS_FILE));
   cz_json_place at = {.file = path};
   if (!cz_fs_exists(path))
     return CZ_FAIL(CZ_EUSAGE, "%s: this is not the folder of a stage with members (%s is missing)",
-                   folder, note_name);
+                   folder, CZ_MEMBERS_FILE);
   CZ_GO(st, cz_json_read(&root, path), done);
   CZ_GO(st, cz_json_get_int(&number, root, &at, "generation", 0, 1 << 16), done);
   CZ_GO(st, cz_json_get_array(&list, root, &at, "members"), done);

@@ -24,7 +24,8 @@ CZ_MUST cz_status cz_generation_mean(float *mean, const cz_generation *g, const 
                                      const double *weights);
 void cz_generation_free(cz_generation *g);
 
-/* members.json of a stage's folder: its generation, and its members' patterns and repetitions. */
+/* Of a stage's folder: its generation, and its members' patterns and repetitions. */
+#define CZ_MEMBERS_FILE "members.json"
 CZ_MUST cz_status cz_generation_note(const char *folder, int32_t generation,
                                      const cz_member_plan *plans, size_t n);
 CZ_MUST cz_status cz_generation_noted(const char *folder, int32_t *generation,

@@ -1,7 +1,7 @@
 #include "few_shot/keep.h"
 #include "base/fs.h"
 #include "base/new_folder.h"
-#include "ensemble/ensemble.h"
+#include "few_shot/candidates.h"
 #include "few_shot/claims.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static cz_status accuracy_of(double *accuracy, const cz_examples *e, const char 
   CZ_TRY(cz_fs_join(path, sizeof path, folder, CZ_SCORES_FILE));
   if (!cz_fs_exists(path)) return CZ_OK;
   if (cz_member_scores_read(&s, e, folder) == CZ_OK)
-    *accuracy = cz_member_accuracy(s.t, e->t.labels, e->t.n, e->classes);
+    *accuracy = cz_text_set_accuracy(&e->t, s.t, e->classes);
   cz_error_clear(); /* damaged: it will be computed again */
   cz_member_scores_free(&s);
   return CZ_OK;

@@ -1,15 +1,10 @@
 #include "few_shot/likelihood.h"
-#include "base/stop.h"
-#include "nn/net.h"
-#include "training/feed.h"
+#include "data/example.h"
+#include "few_shot/questions.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Rows of logits of one run, unless a single text of a causal LM has more; of a masked LM a row is
- * a copy of its text. */
-enum { ROWS = 512 };
 
 /* A text as the model reads it: [begin, begin + length) of the list of all, of which [own, own + n)
  * are the text's own tokens. */
@@ -18,25 +13,19 @@ typedef struct input {
 } input;
 
 struct cz_likelihood {
-  cz_net *net;
+  cz_questions *questions;
   const cz_model *model;
   const cz_tokenizer *tokenizer;
   cz_tokenizer_scratch *scratch;
   bool masked;
-  int64_t longest; /* tokens of an input */
-  int64_t capacity_tokens, capacity_rows;
+  int64_t longest;      /* tokens of an input */
+  int64_t batch_tokens; /* of a run */
   /* texts */
   input *inputs;
   size_t n, inputs_cap, longest_cap, logprobs_cap;
   cz_ids ids, types;
   double *logprobs; /* of each of ids */
   int64_t pending;
-  /* a run */
-  cz_flat_batch batch;
-  cz_ids rows, targets;
-  size_t *places; /* [capacity_rows] of each row's token in ids */
-  double *nll;    /* [capacity_rows] */
-  double read;    /* tokens of all runs */
   cz_encoding text, whole;
 };
 
@@ -56,21 +45,28 @@ static cz_status find_kind(cz_likelihood *l, const cz_model *m) {
   return CZ_OK;
 }
 
-static cz_status create_net(cz_likelihood *l, cz_model *model, int64_t batch_tokens) {
+/* What a run has asked, to the places of its tokens among all. */
+static cz_status answer(void *self, const size_t *places, const double *logp, size_t n) {
+  cz_likelihood *l = self;
+  for (size_t i = 0; i < n; i++) {
+    if (!isfinite(logp[i]))
+      return CZ_FAIL(CZ_ENUMERIC, "the log-probability of a token is %g, not finite", logp[i]);
+    l->logprobs[places[i]] = logp[i];
+  }
+  return CZ_OK;
+}
+
+/* Of a masked LM each question has a copy of its text to itself. */
+static cz_status create_questions(cz_likelihood *l, cz_model *model, int64_t batch_tokens) {
   l->longest = cz_model_longest(&model->config);
-  l->capacity_tokens = batch_tokens > l->longest ? batch_tokens : l->longest;
-  const int64_t one = l->masked ? 1 : l->longest ? l->longest : l->capacity_tokens;
-  l->capacity_rows = one > ROWS ? one : ROWS;
-  const cz_net_options o = {
-      .capacity_segments = l->capacity_rows,
-      .capacity_encoder = 1,
-      .capacity_decoder = l->capacity_tokens,
-      .dropout = 0,
-      .n_heads = 1,
-      .heads = {{.kind = CZ_NET_VOCABULARY, .capacity_rows = l->capacity_rows}}};
-  CZ_TRY(cz_alloc(&l->places, (size_t)l->capacity_rows, sizeof *l->places));
-  CZ_TRY(cz_alloc(&l->nll, (size_t)l->capacity_rows, sizeof *l->nll));
-  return cz_net_create(&l->net, model, &o);
+  l->batch_tokens = batch_tokens > l->longest ? batch_tokens : l->longest;
+  const cz_questions_options o = {.batch_tokens = l->batch_tokens,
+                                  .rows = l->masked    ? 1
+                                          : l->longest ? l->longest
+                                                       : l->batch_tokens,
+                                  .self = l,
+                                  .answer = answer};
+  return cz_questions_create(&l->questions, model, &o);
 }
 
 /** Prepares to score with MODEL, texts cut by TOKENIZER; both are borrowed. BATCH_TOKENS go into
@@ -84,7 +80,7 @@ cz_status cz_likelihood_create(cz_likelihood **l, cz_model *model, const cz_toke
   (*l)->tokenizer = tokenizer;
   CZ_GO(st, find_kind(*l, model), fail);
   CZ_GO(st, cz_tokenizer_scratch_create(&(*l)->scratch, tokenizer), fail);
-  CZ_GO(st, create_net(*l, model, batch_tokens), fail);
+  CZ_GO(st, create_questions(*l, model, batch_tokens), fail);
   return CZ_OK;
 fail:
   cz_likelihood_destroy(l);
@@ -97,7 +93,7 @@ static int64_t start_of(const cz_likelihood *l) {
 }
 
 static cz_status check_length(const cz_likelihood *l, const input *in) {
-  const size_t positions = (size_t)(l->longest ? l->longest : l->capacity_tokens),
+  const size_t positions = (size_t)(l->longest ? l->longest : l->batch_tokens),
                most = positions + !l->masked; /* nobody reads the last token of a causal LM */
   if (in->length <= most) return CZ_OK;
   return CZ_FAIL(CZ_EINVAL, "a text of %zu tokens (%zu with special ones): at most %zu can be read",
@@ -141,51 +137,16 @@ cz_status cz_likelihood_add_tokens(cz_likelihood *l, const cz_text_tokens *t) {
  * each of its tokens. */
 int64_t cz_likelihood_pending(const cz_likelihood *l) { return l->pending; }
 
-/* Scores the rows that were put together, and forgets them. */
-static cz_status flush(cz_likelihood *l) {
-  const cz_graph_run_options run = {0};
-  const int64_t n = (int64_t)l->rows.len;
-  const cz_net_head_feed head = {
-      .rows = l->rows.data, .n_rows = n, .targets = l->targets.data, .denominator = 1};
-  cz_feed feed;
-  if (!n) return CZ_OK;
-  CZ_TRY(cz_stop_check("scoring"));
-  cz_feed_flat_batch(&feed, &l->batch, 1);
-  feed.heads = &head;
-  CZ_TRY(cz_net_feed(l->net, &feed));
-  CZ_TRY(cz_graph_forward(l->net->graph, &run));
-  CZ_TRY(cz_graph_read(l->net->graph, l->nll, l->net->heads[0].nll, n));
-  for (int64_t i = 0; i < n; i++) {
-    if (!isfinite(l->nll[i]))
-      return CZ_FAIL(CZ_ENUMERIC, "the log-probability of a token is %g, not finite", -l->nll[i]);
-    l->logprobs[l->places[i]] = -l->nll[i];
-  }
-  l->read += (double)l->batch.decoder.ids.len;
-  l->batch.decoder.ids.len = l->batch.decoder.spans.len = l->batch.types.len = 0;
-  l->rows.len = l->targets.len = 0;
-  l->batch.segments = 0;
-  return CZ_OK;
-}
-
 /* Appends the first N tokens of IN to the run as a segment, of which ROWS rows will be asked;
  * *FIRST is the place of its first token in the run. */
 static cz_status append(size_t *first, cz_likelihood *l, const input *in, size_t n, size_t rows) {
-  cz_flat_batch *b = &l->batch;
-  if ((int64_t)(b->decoder.ids.len + n) > l->capacity_tokens ||
-      (int64_t)(l->rows.len + rows) > l->capacity_rows)
-    CZ_TRY(flush(l));
-  *first = b->decoder.ids.len;
-  CZ_TRY(cz_ids_append(&b->decoder.ids, l->ids.data + in->begin, (int64_t)n));
-  CZ_TRY(cz_ids_append(&b->types, l->types.data + in->begin, (int64_t)n));
-  b->segments++;
-  return cz_token_lists_close(&b->decoder, *first);
+  const cz_asked_text text = {l->ids.data + in->begin, l->types.data + in->begin, n, n, n};
+  return cz_questions_segment(l->questions, first, &text, (int64_t)rows);
 }
 
 /* Asks at place ROW of the run for the token at PLACE of ids. */
 static cz_status ask(cz_likelihood *l, size_t row, size_t place) {
-  l->places[l->rows.len] = place;
-  CZ_TRY(cz_ids_add(&l->rows, (int32_t)row));
-  return cz_ids_add(&l->targets, l->ids.data[place]);
+  return cz_questions_ask(l->questions, row, l->ids.data[place], place);
 }
 
 /* Each token of the text hidden in a copy of its own. */
@@ -195,7 +156,7 @@ static cz_status append_masked(cz_likelihood *l, const input *in) {
   for (size_t i = 0; i < in->n; i++) {
     const size_t at = in->own - in->begin + i;
     CZ_TRY(append(&first, l, in, in->length, 1));
-    l->batch.decoder.ids.data[first + at] = mask;
+    cz_questions_fill(l->questions, first + at, mask);
     CZ_TRY(ask(l, first + at, in->own + i));
   }
   return CZ_OK;
@@ -222,7 +183,7 @@ static size_t alike(const cz_likelihood *l, size_t *rows, size_t i) {
   *rows = rows_of(a);
   for (; i + n < l->n; n++) {
     const input *b = &l->inputs[i + n];
-    if (reads(a) != reads(b) || (int64_t)(*rows + rows_of(b)) > l->capacity_rows ||
+    if (reads(a) != reads(b) || (int64_t)(*rows + rows_of(b)) > cz_questions_rows(l->questions) ||
         memcmp(l->ids.data + a->begin, l->ids.data + b->begin, reads(a) * sizeof *l->ids.data))
       break;
     *rows += rows_of(b);
@@ -249,7 +210,7 @@ cz_status cz_likelihood_run(cz_likelihood *l) {
   for (size_t i = 0, n = 1; i < l->n; i += n)
     CZ_TRY(l->masked ? append_masked(l, &l->inputs[i]) : append_causal(l, &n, i));
   l->pending = 0;
-  return flush(l);
+  return cz_questions_run(l->questions);
 }
 
 /** The tokens of text I, after a run. */
@@ -263,32 +224,28 @@ cz_text_likelihood cz_likelihood_of(const cz_likelihood *l, size_t i) {
 }
 
 /** Tokens that were read since it was made. */
-double cz_likelihood_read(const cz_likelihood *l) { return l->read; }
+double cz_likelihood_read(const cz_likelihood *l) { return cz_questions_read(l->questions); }
 
 /** Forgets the texts; room is kept. */
 void cz_likelihood_clear(cz_likelihood *l) {
   l->n = 0;
   l->ids.len = l->types.len = 0;
   l->pending = 0;
+  cz_questions_clear(l->questions);
 }
 
 /** Frees it, not the model; clears the pointer, accepts null. */
 void cz_likelihood_destroy(cz_likelihood **l) {
   cz_likelihood *x = *l;
   if (!x) return;
-  cz_net_destroy(&x->net);
+  cz_questions_destroy(&x->questions);
   cz_tokenizer_scratch_destroy(&x->scratch);
   cz_encoding_free(&x->text);
   cz_encoding_free(&x->whole);
-  cz_flat_batch_free(&x->batch);
   free(x->inputs);
   free(x->ids.data);
   free(x->types.data);
-  free(x->rows.data);
-  free(x->targets.data);
   free(x->logprobs);
-  free(x->places);
-  free(x->nll);
   free(x);
   *l = NULL;
 }

@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
 #include "ensemble/calibrate.h"
-#include "ensemble/ensemble.h"
+#include "few_shot/calibrated_start.h"
+#include "few_shot/candidates.h"
+#include "few_shot/generated.h"
 #include "few_shot/held_out_texts.h"
 #include "few_shot/published.h"
 #include "few_shot/shape.h"
@@ -22,6 +24,7 @@ struct cz_members {
   cz_hf_weights *pretrained; /* its folder's, mapped */
   cz_scorer *scorer;   /* of the patterns with one mask, and of plain texts; null: there are none */
   cz_answers *answers; /* of those with several, or with answers of the records */
+  cz_generator *generator; /* of those whose target is generated, which are all */
   cz_completions
       *completions; /* of all patterns, of a causal LM, which has no other of the three */
   cz_preparer preparer;
@@ -104,12 +107,14 @@ static cz_status open_answers(cz_members *m) {
   const cz_prompts *p = m->o.examples->prompts;
   const cz_member_shape shape = shape_of(m);
   cz_answers_options o = {.classes = m->o.examples->classes,
+                          .max_tokens = m->o.examples->answer_tokens,
                           .batch_tokens = cz_member_shape_run(&shape),
                           .order = m->o.decoding};
   if (m->o.causal)
     return cz_completions_create(&m->completions, m->model, m->o.tokenizer, o.classes,
                                  o.batch_tokens);
-  for (size_t i = 0; i < p->file->n_patterns && by_masks(m); i++) {
+  if (p->file->generates) return cz_generator_create(&m->generator, m->model, p, o.batch_tokens);
+  for (size_t i = 0; i < p->file->n_patterns && by_masks(m) && !p->file->candidates; i++) {
     const cz_prompt *x = &p->items[i];
     const int64_t n = o.classes * (int64_t)x->n_words * x->pattern->masks;
     if (!has_label_words(x) && n > o.max_tokens) o.max_tokens = n;
@@ -147,6 +152,7 @@ void cz_members_close(cz_members **m) {
   cz_held_out_texts_close(&x->held_out);
   cz_scorer_destroy(&x->scorer);
   cz_answers_destroy(&x->answers);
+  cz_generator_destroy(&x->generator);
   cz_completions_destroy(&x->completions);
   cz_hf_weights_close(&x->pretrained);
   cz_model_destroy(&x->model);
@@ -162,14 +168,17 @@ const cz_model *cz_members_model(const cz_members *m) { return m->model; }
 /** Tokens of all texts that were scored since the members were opened. */
 double cz_members_scored(const cz_members *m) { return m->scored; }
 
-/** The texts that the members score. Borrowed. */
+/** The texts that they score. Borrowed. */
 const cz_examples *cz_members_examples(const cz_members *m) { return m->o.examples; }
 
 /* PATTERN of texts to score, or to TRAIN on. */
 static void use_pattern(cz_members *m, int32_t pattern, bool train) {
+  const cz_examples *e = m->o.examples;
   m->preparer.config = &m->model->config;
-  cz_preparer_plain(&m->preparer, m->o.examples->prompts);
+  m->preparer.classes = e->file->candidates ? (size_t)(train ? e->most_in_t : e->classes) : 0;
+  cz_preparer_plain(&m->preparer, e->prompts);
   m->preparer.trim = train;
+  m->preparer.seed = m->o.job.seed;
   m->preparer.demonstrations = NULL;
   if (pattern < 0) return;
   m->preparer.prompt = prompt_of(m, pattern);
@@ -192,9 +201,15 @@ cz_status cz_members_prepare_t(cz_members *m, cz_prepared *out, int32_t pattern)
   return CZ_OK;
 }
 
-/* By the net that PROMPT wants; adds what it reads. */
+/* By the net that PROMPT wants, of SET, which are INPUTS; adds what it reads. */
 static cz_status score_inputs(cz_members *m, float *scores, const cz_prompt *prompt,
-                              const cz_prepared *inputs) {
+                              const cz_text_set *set, const cz_prepared *inputs) {
+  if (m->generator) {
+    m->scored -= cz_generator_read(m->generator);
+    CZ_TRY(cz_generator_run(m->generator, scores, set, inputs));
+    m->scored += cz_generator_read(m->generator);
+    return CZ_OK;
+  }
   if (m->completions) {
     m->scored -= cz_completions_read(m->completions);
     CZ_TRY(cz_completions_run(m->completions, scores, prompt, inputs));
@@ -220,7 +235,7 @@ cz_status cz_members_score(cz_members *m, float *scores, int32_t pattern, const 
   cz_prepared inputs = {0};
   use_pattern(m, pattern, false);
   cz_status st = cz_prepare_set(&m->preparer, &inputs, set);
-  if (st == CZ_OK) st = score_inputs(m, scores, prompt_of(m, pattern), &inputs);
+  if (st == CZ_OK) st = score_inputs(m, scores, prompt_of(m, pattern), set, &inputs);
   cz_prepared_free(&inputs);
   return st;
 }
@@ -231,33 +246,13 @@ static uint64_t seed_of(const cz_members *m, const cz_member_plan *p) {
   return cz_hash64(place, sizeof place, m->o.job.seed);
 }
 
-/* The bias of each label word starts without its class's offset (docs/pet.md 4.2). */
-static cz_status start_calibrated(cz_members *m, const double *offsets) {
-  const cz_params *p = m->model->params;
-  const cz_param *bias = m->model->heads.lm_bias;
-  const size_t n = (size_t)bias->count;
-  double *x = NULL;
-  float *b = NULL;
-  cz_status st;
-  CZ_GO(st, cz_alloc(&x, n, sizeof *x), done);
-  CZ_GO(st, cz_alloc(&b, n, sizeof *b), done);
-  CZ_GO(st, cz_device_read_real(p->device, x, bias->value, bias->count), done);
-  for (size_t i = 0; i < n; i++) b[i] = (float)x[i];
-  CZ_GO(st, cz_calibrate_bias(b, n, offsets, m->words, m->o.examples->classes, (int32_t)m->width),
-        done);
-  for (size_t i = 0; i < n; i++) x[i] = b[i];
-  st = cz_device_write_real(p->device, bias->value, x, bias->count);
-done:
-  free(x);
-  free(b);
-  return st;
-}
-
 /* The model as it was opened, but for what the folder lacks, which each member draws for itself. */
 static cz_status reset(cz_members *m, const cz_member_plan *plan) {
   CZ_TRY(cz_hf_weights_load(m->pretrained, m->model, seed_of(m, plan)));
   if (by_masks(m)) widen_words(m, prompt_of(m, plan->pattern));
-  if (plan->calibrated_start) CZ_TRY(start_calibrated(m, plan->offsets));
+  if (plan->calibrated_start)
+    CZ_TRY(cz_calibrated_start(m->model, plan->offsets, m->words, m->o.examples->classes,
+                               (int32_t)m->width));
   cz_params_values_written(m->model->params);
   return CZ_OK;
 }
@@ -321,7 +316,9 @@ static cz_member_shape shape_to_train(const cz_members *m, const cz_member_plan 
   const cz_prompt *prompt = prompt_of(m, plan->pattern);
   cz_member_shape shape = shape_of(m);
   if (m->o.classifier || has_label_words(prompt)) return shape;
+  shape.generates = m->generator != NULL;
   CZ_CHECK(prompt->n_words == 1);
+  if (m->o.examples->file->candidates) shape.classes = m->o.examples->most_in_t;
   shape.masks = prompt->pattern->masks;
   shape.answers = prompt->choices ? plan->train->answers.all.data : prompt->words;
   shape.sets = prompt->choices ? (int64_t)plan->train->count : 1;
@@ -412,7 +409,7 @@ static cz_status compute(cz_members *m, cz_member_scores *r, const cz_member_pla
     CZ_TRY(cz_members_score(m, r->t, plan->pattern, &e->t));
     if (plan->offsets && !plan->calibrated_start)
       cz_calibrate_scores(r->t, plan->offsets, e->t.n, e->classes);
-    r->before_training = cz_member_accuracy(r->t, e->t.labels, e->t.n, e->classes);
+    r->before_training = cz_text_set_accuracy(&e->t, r->t, e->classes);
   }
   CZ_TRY(held_out_loss(&r->held_out_before, m));
   if (plan->train) CZ_TRY(train(m, r, plan, folder));

@@ -1,4 +1,6 @@
 #include "few_shot/prepare.h"
+#include "base/hash.h"
+#include "device/random.h"
 
 #include <stdlib.h>
 
@@ -10,20 +12,56 @@ static int32_t pooled_row(const cz_model_config *config, size_t n) {
   return row;
 }
 
-/* The answers that text I has of its own, and how many masks stay for them. */
+/* A target of N tokens: behind it any number of surplus masks to train on, drawn by (seed, text,
+ * pattern), and one where it is generated. */
+static void take_target(cz_preparer *p, const cz_prompt *prompt, const cz_text_set *set, size_t i,
+                        size_t n) {
+  const uint64_t hash = set->hashes ? set->hashes[i] : 0;
+  size_t surplus = 1;
+  cz_stream s;
+  if (p->trim) {
+    cz_stream_init(&s, cz_hash64(&hash, sizeof hash, p->seed), "surplus masks",
+                   (uint32_t)(prompt - p->prompts->items), 0);
+    surplus = (size_t)cz_stream_below(&s, CZ_PROMPT_SURPLUS + 1);
+  }
+  p->target = n;
+  p->masks = n + surplus;
+}
+
+/* What the masks of a text to train on say, the target and padding behind it; other tokens nothing.
+ */
+static cz_status add_target(cz_example *e, const cz_preparer *p) {
+  const int32_t pad = cz_tokenizer_get_facts(p->prompts->tokenizer)->pad;
+  const size_t first = (size_t)p->input.rows[0];
+  for (size_t i = 0; i < e->inputs.len; i++) {
+    const bool asked = i >= first && i < first + p->masks;
+    CZ_TRY(cz_ids_add(&e->labels, !asked                  ? CZ_NOT_COUNTED
+                                  : i - first < p->target ? p->answers[i - first]
+                                                          : pad));
+  }
+  return CZ_OK;
+}
+
+/* The answers that text I has of its own, and how many masks stay for them. Of more than there is
+ * room for, as a text of D may have that a member is trained beside, none are kept. */
 static cz_status find_answers(cz_preparer *p, const cz_prompt *prompt, const cz_text_set *set,
                               size_t i) {
-  const size_t masks = p->input.n_rows,
-               cells = p->prompts->file->n_labels * prompt->n_words * masks;
+  const size_t masks = p->input.n_rows, own = cz_prompt_answer_count(set->texts, i),
+               cells = own * prompt->n_words * masks,
+               room = p->classes > own ? p->classes * prompt->n_words * masks : cells;
   size_t longest = 0;
   p->masks = masks;
+  p->target = 0;
   if (!prompt->choices && (masks <= 1 || !p->trim)) return CZ_OK;
-  CZ_TRY(cz_grow(&p->answers, &p->answers_cap, cells, sizeof *p->answers));
+  CZ_TRY(cz_grow(&p->answers, &p->answers_cap, room, sizeof *p->answers));
   CZ_TRY(cz_prompt_answers(p->answers, p->prompts, prompt, set->texts, i));
   for (size_t k = 0; k < cells; k++)
     if (p->answers[k] >= 0 && k % masks >= longest) longest = k % masks + 1;
+  if (p->prompts->file->generates) return take_target(p, prompt, set, i, longest), CZ_OK;
+  for (size_t k = cells; k < room; k++) p->answers[k] = -1;
   if (p->trim) p->masks = longest;
-  return prompt->choices ? cz_ids_append(&p->example.answers, p->answers, (int64_t)cells) : CZ_OK;
+  if (!prompt->choices || (p->classes && own > p->classes)) return CZ_OK;
+  return cz_ids_append(&p->example.answers, p->answers, (int64_t)room);
 }
 
 /* BEGIN: where the text begins among the inputs. */
@@ -65,6 +103,7 @@ static cz_status add_text(cz_preparer *p, const cz_prompt *prompt, const cz_text
   CZ_TRY(find_answers(p, prompt, set, i));
   CZ_TRY(add_kept(&e->inputs, p, p->input.encoding.ids));
   CZ_TRY(add_types(e, p));
+  if (p->trim && p->target) CZ_TRY(add_target(e, p));
   return add_rows(e, p, begin);
 }
 
@@ -92,6 +131,19 @@ cz_status cz_prepare_set(cz_preparer *p, cz_prepared *out, const cz_text_set *se
   for (size_t i = 0; i < set->n; i++)
     CZ_TRY(
         cz_prepare_text(p, out, set, i, &(cz_wanted){.label = set->labels ? set->labels[i] : -1}));
+  return CZ_OK;
+}
+
+/** Input I of SET, borrowed from it, which PROMPT made with all of its masks. */
+cz_status cz_masked_text_find(cz_masked_text *text, const cz_prompt *prompt, const cz_prepared *set,
+                              size_t i) {
+  size_t n_types;
+  text->ids = cz_id_lists_at(&set->inputs, i, &text->n);
+  text->types = cz_id_lists_at(&set->types, i, &n_types);
+  const int32_t *places = cz_id_lists_at(&set->rows, i, &text->masks);
+  CZ_CHECK(text->masks == (size_t)prompt->pattern->masks && n_types == text->n);
+  CZ_CHECK(places[text->masks - 1] - places[0] == (int32_t)text->masks - 1);
+  text->place = (size_t)places[0];
   return CZ_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "few_shot/scores_file.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "few_shot/candidates.h"
 #include "tensor/h5_array.h"
 
 #include <inttypes.h>
@@ -48,15 +49,16 @@ uint64_t cz_hash_texts(const cz_text_set *set) {
 }
 
 /** A hash of everything that a score and its place depend on: the texts of the three sets in their
- * order, T's labels, and the names of all in theirs. */
+ * order, with their candidates, T's labels, and the names of all in theirs. */
 uint64_t cz_examples_hash(const cz_examples *e) {
   const cz_text_set *const sets[] = {&e->t, &e->d, &e->test};
   uint64_t hash = (uint64_t)e->classes;
-  for (int32_t c = 0; c < e->classes; c++)
+  for (size_t c = 0; c < e->file->n_labels; c++)
     hash = cz_hash64(e->file->labels[c], strlen(e->file->labels[c]) + 1, hash);
   for (int i = 0; i < PARTS; i++) {
     const uint64_t of_set = cz_hash_texts(sets[i]);
     hash = cz_hash64(&of_set, sizeof of_set, hash);
+    if (e->file->candidates) hash = cz_candidates_hash(sets[i], hash);
   }
   for (size_t i = 0; i < e->t.n; i++) hash = cz_hash64(&e->t.labels[i], sizeof *e->t.labels, hash);
   return hash;

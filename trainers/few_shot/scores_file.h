@@ -4,7 +4,8 @@
  * which is the published code's word. Of a masked LM's label words they are that; those of answers
  * of several tokens and of a causal LM are made of log-probabilities, so the code says scores.
  *
- *   logits.h5   labelled, unlabelled, test   scores [n, C] float32, under checksums
+ *   logits.h5   labelled, unlabelled, test   scores [n, C] float32, under checksums; minus infinity
+ *                                            behind a text's last candidate (candidates.h)
  *               data                         hash of the texts, of T's labels and of the labels'
  *                                            order, so that scores of other texts are never taken
  *                                            for these

@@ -5,8 +5,10 @@ static cz_net_head_kind head_of(const cz_member_shape *s) {
   return s->classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS;
 }
 
-/* The head that trains: classes, or answers of several tokens or of each text's own. */
+/* The head that trains: classes, what masks say, or answers of several tokens or of each text's
+ * own. */
 static cz_loop_head loss_of(const cz_member_shape *s) {
+  if (s->generates) return (cz_loop_head){.net = {.kind = CZ_NET_VOCABULARY}};
   if (s->answers)
     return (cz_loop_head){.net = {.kind = CZ_NET_CHOICES, .classes = s->classes, .words = s->masks},
                           .words = s->answers,

@@ -10,6 +10,7 @@
 
 typedef struct cz_member_shape {
   bool classifier; /* the head is the classification head */
+  bool generates;  /* the masks' tokens are the targets, of the whole vocabulary */
   bool soft;       /* targets are probabilities of classes */
   double temperature;
   double lm;              /* the part of the loss that is masked language modelling; 0: none */

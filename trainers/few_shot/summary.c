@@ -1,8 +1,10 @@
 #include "few_shot/summary.h"
 #include "ensemble/ensemble.h"
 #include "ensemble/judge.h"
+#include "few_shot/candidates.h"
 #include "json/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -88,6 +90,7 @@ static cz_status put_shares(json_t *into, const char *key, const judgement *of) 
   json_t *object = json_object();
   double *shares;
   CZ_TRY(cz_json_set(into, key, object));
+  if (e->file->candidates) return CZ_OK; /* a candidate's number says nothing */
   CZ_TRY(cz_alloc(&shares, (size_t)e->classes, sizeof *shares));
   cz_label_shares(shares, of->labels, of->n, e->classes);
   cz_status st = CZ_OK;
@@ -107,16 +110,20 @@ const cz_summary_key cz_summary_keys[CZ_SUMMARY_KEYS] = {{"accuracy", put_accura
                                                          {"shares", put_shares}};
 
 /** Adds to INTO what P [n, C], probabilities of the texts of SET, are worth, under cz_summary_keys:
- * where SET has no labels, null but for the share of each label among the answers. */
+ * where SET has no labels, null but for the share of each label among the answers. Of candidates
+ * there is neither macro-F1 nor shares. */
 cz_status cz_summary_judged(json_t *into, const cz_examples *e, const cz_text_set *set,
                             const double *p) {
   judgement of = {.examples = e, .n = set->n};
-  int32_t *labels;
+  int32_t *labels, *wanted;
   cz_status st;
-  CZ_TRY(cz_alloc(&labels, set->n, sizeof *labels));
+  CZ_TRY(cz_alloc(&labels, 2 * set->n, sizeof *labels));
+  wanted = labels + set->n;
   cz_scores_labels(labels, p, set->n, e->classes);
+  cz_text_set_wanted(wanted, set, labels, e->classes);
   of.labels = labels;
-  CZ_GO(st, cz_judge(&of.judged, p, set->labelled ? set->labels : NULL, set->n, e->classes), done);
+  CZ_GO(st, cz_judge(&of.judged, p, set->labelled ? wanted : NULL, set->n, e->classes), done);
+  if (e->file->candidates) of.judged.macro_f1 = NAN; /* nor does a mean over such numbers */
   for (int k = 0; k < CZ_SUMMARY_KEYS; k++)
     CZ_GO(st, cz_summary_keys[k].put(into, cz_summary_keys[k].name, &of), done);
 done:

@@ -5,7 +5,16 @@ static const cz_task_row row = {.name = "few_shot",
                                 .help = "texts of a pattern file",
                                 .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
                                 .comparison = CZ_COMPARE_LABEL,
-                                .baseline = CZ_BASELINE_MAJORITY};
+                                .baseline = CZ_BASELINE_MAJORITY,
+                                .drawn_by_label = true};
+
+/* Which candidate is right, by what the official scorer of ReCoRD compares: texts. */
+static const cz_task_row of_candidates = {.name = "few_shot",
+                                          .help = "questions with candidates",
+                                          .metrics = {CZ_METRIC_SQUAD_EM, CZ_METRIC_SQUAD_F1},
+                                          .comparison = CZ_COMPARE_TEXT,
+                                          .baseline = CZ_BASELINE_LEAD,
+                                          .lead_words = 2};
 
 /* The fields of a record, one after another. */
 static cz_status join(const char **out, cz_arena *arena, const cz_record *record, size_t n) {
@@ -32,16 +41,16 @@ static cz_status name_fields(cz_task_record *r, cz_arena *arena, const cz_patter
   return CZ_OK;
 }
 
-/** TEXTS, of E, as records with the names of its labels. E must outlive the set, which the caller
- * destroys. */
+/** TEXTS, of E, as records with the names of its labels, or with the candidates that are right. E
+ * must outlive the set, which the caller destroys. */
 cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_set *texts) {
   const cz_task_config none = {0};
   cz_status st;
-  CZ_TRY(cz_task_describe(set, &row, &none));
+  CZ_TRY(cz_task_describe(set, e->file->candidates ? &of_candidates : &row, &none));
   cz_task_set *s = *set;
   s->path = texts->path;
   s->labels = e->file->labels;
-  s->n_labels = e->classes;
+  s->n_labels = (int32_t)e->file->n_labels;
   CZ_GO(st, cz_grow(&s->records, &s->cap, texts->n, sizeof *s->records), fail);
   for (size_t i = 0; i < texts->n; i++) {
     cz_task_record *r = &s->records[i];
@@ -54,9 +63,9 @@ cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_se
     r->source = r->inputs;
     r->unknown = r->label < 0;
     if (r->unknown) continue;
-    r->targets = e->file->labels[r->label];
-    r->answers = &e->file->labels[r->label];
-    r->n_answers = 1;
+    r->answers = e->file->candidates ? texts->records[i]->answers : &e->file->labels[r->label];
+    r->n_answers = e->file->candidates ? (int32_t)texts->records[i]->n_answers : 1;
+    r->targets = r->answers[0];
   }
   s->n = texts->n;
   return CZ_OK;

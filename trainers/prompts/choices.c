@@ -11,25 +11,65 @@ size_t cz_prompt_answer_length(const int32_t *ids, size_t masks) {
   return n;
 }
 
-/* The answer of label C of record I, its tokens at ROW [masks], which are -1. */
+/** How many answers record I of TEXTS has: one a label, its candidates, or its target. */
+size_t cz_prompt_answer_count(const cz_prompt_texts *texts, size_t i) {
+  const cz_pattern_file *file = texts->prompts->file;
+  return texts->spans ? texts->spans[i].n : file->generates ? 1 : file->n_labels;
+}
+
+/* The answer of label C of record I, or its candidate number C. */
+static const cz_prompt_text *choice_of(const cz_prompt_texts *texts, size_t i, size_t c) {
+  const cz_pattern_file *file = texts->prompts->file;
+  return file->candidates ? &texts->candidates[texts->spans[i].first + c]
+                          : &texts->items[i * file->n_sources + file->choices[c]];
+}
+
+/* Masks that ANSWER wants: those of its tokens, and of a target that is generated surplus ones. */
+static size_t masks_for(const cz_pattern_file *file, const cz_prompt_text *answer) {
+  return answer->n + (file->generates ? CZ_PROMPT_SURPLUS : 0);
+}
+
+/* ANSWER wants more masks than there are. */
+static cz_status refuse_length(const cz_prompt *prompt, const cz_prompt_texts *texts,
+                               const char *place, const cz_prompt_text *answer, size_t c) {
+  const cz_pattern_file *file = texts->prompts->file;
+  cz_buf text = {0};
+  cz_status st = CZ_OK;
+  const char *what = file->candidates  ? "candidate"
+                     : file->generates ? "target"
+                                       : "answer of the label";
+  if (file->task)
+    st = cz_tokenizer_decode(texts->prompts->tokenizer, &text, texts->ids + answer->begin,
+                             answer->kept, false);
+  if (st == CZ_OK) st = cz_buf_add(&text, "", 1);
+  if (st == CZ_OK)
+    st = CZ_FAIL(CZ_EINVAL,
+                 "%s: the %s '%s' has %zu tokens%s, and the pattern '%s' has masks for %d; write "
+                 "{mask:%zu}",
+                 place, what, file->task ? text.data + strspn(text.data, " ") : file->labels[c],
+                 answer->n, file->generates ? " and 3 surplus masks" : "", prompt->pattern->text,
+                 prompt->pattern->masks, masks_for(file, answer));
+  cz_buf_free(&text);
+  return st;
+}
+
+/* The answer C of record I, its tokens at ROW [masks], which are -1. */
 static cz_status take_choice(int32_t *row, const cz_prompt *prompt, const cz_prompt_texts *texts,
                              size_t i, size_t c) {
-  const cz_pattern_file *file = texts->prompts->file;
-  const cz_prompt_text *answer = &texts->items[i * file->n_sources + file->choices[c]];
-  const char *label = file->labels[c];
   char place[512];
+  const cz_pattern_file *file = texts->prompts->file;
+  const cz_prompt_text *answer = choice_of(texts, i, c);
   cz__prompt_place_text(place, &texts->places[i]);
-  if (answer->empty || !answer->n)
+  if ((answer->empty || !answer->n) && !file->task)
     return CZ_FAIL(CZ_EINVAL,
                    "%s has no answer for the label '%s'; each record must have one for each "
                    "label, as `choices` says",
-                   place, label);
-  if (answer->n > (size_t)prompt->pattern->masks)
-    return CZ_FAIL(CZ_EINVAL,
-                   "%s: the answer of the label '%s' has %zu tokens, and the pattern '%s' has "
-                   "masks for %d; write {mask:%zu}",
-                   place, label, answer->n, prompt->pattern->text, prompt->pattern->masks,
-                   answer->n);
+                   place, file->labels[c]);
+  if (!answer->n)
+    return CZ_FAIL(CZ_EINVAL, "%s: nothing is left of %s number %zu as tokens", place,
+                   file->generates ? "target" : "candidate", c + 1);
+  if (masks_for(file, answer) > (size_t)prompt->pattern->masks)
+    return refuse_length(prompt, texts, place, answer, c);
   memcpy(row, texts->ids + answer->begin, answer->n * sizeof *row);
   return CZ_OK;
 }
@@ -47,13 +87,14 @@ static cz_status check_different(const int32_t *out, size_t masks, const cz_prom
   return CZ_OK;
 }
 
-/** Fills OUT [C, n_words, masks] with the tokens of the answers of record I of TEXTS under PROMPT,
- * one of PROMPTS with a mask, -1 behind each one's last: the words of labels, or its own. CZ_EINVAL
- * with the row for one that has none, one of more tokens than there are masks, or the same twice.
- */
+/** Fills OUT [C, n_words, masks], C = cz_prompt_answer_count, with the tokens of the answers of
+ * record I of TEXTS under PROMPT, one of PROMPTS with a mask, -1 behind each one's last: the words
+ * of labels, or its own. CZ_EINVAL with the row for one that has none, one of more tokens than
+ * there are masks, or the same of two labels. Two candidates that are told apart by case alone may
+ * be the same to a tokenizer: they have one score. */
 cz_status cz_prompt_answers(int32_t *out, const cz_prompts *prompts, const cz_prompt *prompt,
                             const cz_prompt_texts *texts, size_t i) {
-  const size_t masks = (size_t)prompt->pattern->masks, labels = prompts->file->n_labels,
+  const size_t masks = (size_t)prompt->pattern->masks, labels = cz_prompt_answer_count(texts, i),
                cells = labels * prompt->n_words * masks;
   CZ_CHECK(texts->prompts == prompts && i < texts->n && masks);
   if (!prompt->choices) {
@@ -63,7 +104,7 @@ cz_status cz_prompt_answers(int32_t *out, const cz_prompts *prompts, const cz_pr
   for (size_t k = 0; k < cells; k++) out[k] = -1;
   for (size_t c = 0; c < labels; c++) {
     CZ_TRY(take_choice(out + c * masks, prompt, texts, i, c));
-    CZ_TRY(check_different(out, masks, texts, i, c));
+    if (!prompts->file->task) CZ_TRY(check_different(out, masks, texts, i, c));
   }
   return CZ_OK;
 }

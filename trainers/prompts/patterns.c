@@ -3,6 +3,7 @@
 #include "prompts/plain.h"
 #include "prompts/template.h"
 #include "tasks/readers/fields.h"
+#include "tasks/task.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -174,12 +175,32 @@ static cz_status read_choice(size_t *source, const cz_config_node *node, cz__tem
   return CZ_OK;
 }
 
+/* The one answer, a field as it is. */
+static cz_status read_target(cz_pattern_file *f, const cz_config_node *root,
+                             cz__template_room *room) {
+  cz_pattern p = {.node = root};
+  cz_buf text = {0};
+  char *copy = NULL;
+  size_t *source;
+  cz_status st = cz_buf_addf(&text, "{%s}", f->fields[f->target]);
+  if (st == CZ_OK) st = cz_arena_strdup(f->arena, &copy, text.data);
+  cz_buf_free(&text);
+  CZ_TRY(st);
+  p.text = copy;
+  CZ_TRY(cz__template_parse_pattern(&p, room, false));
+  CZ_TRY(cz_arena_alloc(f->arena, &source, 1, sizeof *source));
+  *source = p.pieces[0].source;
+  f->choices = source;
+  return CZ_OK;
+}
+
 /* The answers that each record has of its own, one a label, in the labels' order. */
 static cz_status read_choices(cz_pattern_file *f, const cz_config_node *root,
                               cz__template_room *room) {
   const cz_config_node *node = cz_config_get(root, "choices"),
                        *words = cz_config_get(root, "words");
   size_t *choices;
+  if (f->generates) return read_target(f, root, room);
   if (!node) return CZ_OK;
   CZ_TRY(cz_config_expect(node, CZ_CONFIG_SEQUENCE));
   const size_t n = cz_config_count(node);
@@ -247,14 +268,67 @@ static cz_status read_separator(cz_pattern_file *f, const cz_config_node *root) 
   return node ? cz_config_text(&f->separator, node) : CZ_OK;
 }
 
+static const char no_labels[] =
+    "each record of this task has candidates of its own, in any number, "
+    "so there are no labels",
+                  own_labels[] = "this task's labels say whether the model writes the target, so "
+                                 "they are known, and no word stands for one";
+
+/* The labels of a task that generates are its own. */
+static cz_status take_labels(cz_pattern_file *f, const cz_config_node *root) {
+  size_t n = 0;
+  while (f->task->labels[n]) n++;
+  return given_labels(f, root, (char **)f->task->labels, n);
+}
+
+/* The field that the task's target is in. */
+static cz_status find_target(cz_pattern_file *f, const cz_config_node *root) {
+  for (f->target = 0; f->target < f->n_fields; f->target++)
+    if (!strcmp(f->columns[f->target], f->task->target)) return CZ_OK;
+  return cz_config_error(
+      cz_config_get(root, "fields"),
+      "no field is the '%s' of task %s, which the model is to write at the masks", f->task->target,
+      f->task->name);
+}
+
+/* The task whose files the data are, where records have candidates or a target is generated: what
+ * is said of labels or of classifiers has no place beside it. */
+static cz_status read_task(cz_pattern_file *f, const cz_config_node *root, const char *labels) {
+  static const char *const others[] = {"label_column", "labels", "words", "choices",
+                                       "input",        "plain",  NULL};
+  const cz_config_node *node = cz_config_get(root, "task");
+  const char *name;
+  if (!node) return CZ_OK;
+  CZ_TRY(cz_config_text(&name, node));
+  CZ_TRY(CZ_AT(node, cz_task_find(&f->task, name)));
+  f->candidates = f->task->candidates;
+  f->generates = f->task->target != NULL;
+  if (!f->candidates && !f->generates)
+    return cz_config_error(node,
+                           "records of task %s have labels, not candidates of their own: its files "
+                           "are read by `fields` and `label_column`, without `task`",
+                           name);
+  for (size_t i = 0; others[i]; i++)
+    if (cz_config_get(root, others[i]))
+      return cz_config_error(cz_config_get(root, others[i]), "%s",
+                             f->candidates ? no_labels : own_labels);
+  if (labels)
+    return cz_config_error(node, "labels were given ('%s'); %s", labels,
+                           f->candidates ? no_labels : own_labels);
+  return f->generates ? take_labels(f, root) : CZ_OK;
+}
+
 static cz_status read_root(cz_pattern_file *f, const char *labels) {
-  static const char *const keys[] = {"fields", "label_column", "labels",   "words",     "input",
-                                     "plain",  "choices",      "patterns", "separator", NULL};
+  static const char *const keys[] = {"fields",    "label_column", "labels",  "words",
+                                     "input",     "plain",        "choices", "patterns",
+                                     "separator", "task",         NULL};
   const cz_config_node *root = cz_config_root(f->config);
   CZ_TRY(cz_config_only(root, keys));
+  CZ_TRY(read_task(f, root, labels));
   CZ_TRY(read_separator(f, root));
   CZ_TRY(read_fields(f, root));
-  CZ_TRY(read_labels(f, root, labels));
+  if (f->generates) CZ_TRY(find_target(f, root));
+  if (!f->task) CZ_TRY(read_labels(f, root, labels));
   return read_patterns(f, root);
 }
 

@@ -84,6 +84,13 @@ typedef struct cz_pattern_file {
   size_t n_labels; /* 0: neither the file nor its reader names any */
   const cz_pattern_source *sources;
   size_t n_sources;
+  const struct cz_task_row *task; /* whose official files the data are; null: data are tables */
+  bool candidates;                /* each record of the task has some of its own, and there are no
+                                     labels */
+  bool generates;                 /* the task's target is written by the model, and a record is of
+                                     the second label where that comes out; its source is choices[0],
+                                     of */
+  size_t target;                  /* this field */
   const size_t *choices; /* [n_labels] source of each label's answer in a record; null: labels have
                             words */
   cz_pattern *patterns;

@@ -93,7 +93,17 @@ static cz_status check(const cz_prompts *p, int64_t max_length, cz_reader_kind r
   if (max_length < 1 || max_length > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
                    (long long)max_length);
-  if (p->file->n_labels == 0 && reader != CZ_READS_ANY_WORD)
+  if (p->file->task && reader != CZ_READS_PROMPTS)
+    return CZ_FAIL(CZ_EUSAGE,
+                   "%s: each record of task %s has %s, which a masked LM %s "
+                   "under a prompt (strategies pet and tuning_free); %s",
+                   p->file->path, p->file->task->name,
+                   p->file->candidates ? "candidates of its own" : "a target",
+                   p->file->candidates ? "scores" : "generates",
+                   reader == CZ_READS_ANY_WORD ? "ranked are all words"
+                   : p->file->candidates       ? "a classifier has labels, the same for all texts"
+                                         : "a classifier would learn from right targets alone");
+  if (p->file->n_labels == 0 && !p->file->task && reader != CZ_READS_ANY_WORD)
     return CZ_FAIL(CZ_EUSAGE, "%s: no labels are declared: add `labels: [...]`, or give them",
                    p->file->path);
   return CZ_OK;
@@ -197,17 +207,38 @@ cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prom
   return st;
 }
 
-static cz_status add_source(cz_prompt_texts *t, const cz_pattern_source *source, size_t item,
-                            const cz_record *record) {
-  CZ_TRY(cz__prompt_source_text(&t->text, source, record->fields));
+/* t->text, tokenised, as OUT. */
+static cz_status add_text(cz_prompt_text *out, cz_prompt_texts *t) {
   const bool empty = t->text.len == 0;
   CZ_TRY(cz__prompt_encode(t->prompts, &t->encoding, &t->text, t->scratch));
   const cz_encoding *e = &t->encoding;
   size_t kept = e->n < t->prompts->max_length ? e->n : t->prompts->max_length;
   CZ_TRY(cz_grow(&t->ids, &t->ids_cap, t->n_ids + kept, sizeof *t->ids));
   if (kept) memcpy(t->ids + t->n_ids, e->ids, kept * sizeof *t->ids);
-  t->items[item] = (cz_prompt_text){t->n_ids, kept, e->n, empty};
+  *out = (cz_prompt_text){t->n_ids, kept, e->n, empty};
   t->n_ids += kept;
+  return CZ_OK;
+}
+
+static cz_status add_source(cz_prompt_texts *t, const cz_pattern_source *source, size_t item,
+                            const cz_record *record) {
+  CZ_TRY(cz__prompt_source_text(&t->text, source, record->fields));
+  return add_text(&t->items[item], t);
+}
+
+/* The candidates of RECORD, each as a piece of a pattern. */
+static cz_status add_candidates(cz_prompt_texts *t, const cz_record *record) {
+  const size_t first = t->n_candidates, n = record->n_candidates;
+  CZ_TRY(cz_grow(&t->spans, &t->spans_cap, t->n + 1, sizeof *t->spans));
+  CZ_TRY(cz_grow(&t->candidates, &t->candidates_cap, first + n, sizeof *t->candidates));
+  for (size_t i = 0; i < n; i++) {
+    const char *text = record->candidates[i];
+    t->text.len = 0;
+    CZ_TRY(cz_buf_add(&t->text, text, strlen(text)));
+    CZ_TRY(add_text(&t->candidates[first + i], t));
+  }
+  t->spans[t->n] = (cz_prompt_candidates){first, n};
+  t->n_candidates += n;
   return CZ_OK;
 }
 
@@ -221,8 +252,8 @@ const char *cz__prompt_place_text(char out[512], const cz_prompt_place *place) {
   return out;
 }
 
-/** Tokenises RECORD's sources, each once for all patterns: record number texts->n, before the
- * call. CZ_EINVAL with the row when the tokenizer refuses its text. */
+/** Tokenises RECORD's sources, each once for all patterns, and its candidates: record number
+ * texts->n, before the call. CZ_EINVAL with the row when the tokenizer refuses its text. */
 cz_status cz_prompt_texts_add(cz_prompt_texts *t, const cz_record *record) {
   const cz_pattern_file *file = t->prompts->file;
   const size_t first = t->n * file->n_sources;
@@ -232,6 +263,10 @@ cz_status cz_prompt_texts_add(cz_prompt_texts *t, const cz_record *record) {
   CZ_TRY(cz_grow(&t->places, &t->places_cap, t->n + 1, sizeof *t->places));
   for (size_t i = 0; i < file->n_sources; i++) {
     cz_status st = add_source(t, &file->sources[i], first + i, record);
+    if (st != CZ_OK) return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, &place));
+  }
+  if (file->candidates) {
+    cz_status st = add_candidates(t, record);
     if (st != CZ_OK) return CZ_NOTE(st, "tokenising %s", cz__prompt_place_text(text, &place));
   }
   t->places[t->n++] = place;
@@ -249,7 +284,9 @@ cz_status cz_prompt_texts_word(cz_prompt_texts *t, int32_t *id, const char *word
 }
 
 /** Forgets all records; memory is kept. */
-void cz_prompt_texts_clear(cz_prompt_texts *texts) { texts->n = texts->n_ids = 0; }
+void cz_prompt_texts_clear(cz_prompt_texts *texts) {
+  texts->n = texts->n_ids = texts->n_candidates = 0;
+}
 
 /** Frees the list, clears the pointer, accepts null. */
 void cz_prompt_texts_destroy(cz_prompt_texts **texts) {
@@ -260,6 +297,8 @@ void cz_prompt_texts_destroy(cz_prompt_texts **texts) {
   free((*texts)->ids);
   free((*texts)->items);
   free((*texts)->places);
+  free((*texts)->candidates);
+  free((*texts)->spans);
   free(*texts);
   *texts = NULL;
 }

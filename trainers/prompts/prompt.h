@@ -38,7 +38,8 @@ typedef struct cz_prompt {
   size_t n_words;               /* W, the most that a label has; 0 of `plain` */
   const int32_t *words; /* ids [C, W, masks]; -1 behind a label's last word, and behind the last
                            token of a word that has fewer than there are masks */
-  bool choices;         /* each record has answers of its own: there are no words, and W is 1 */
+  bool choices;         /* each record has answers of its own, as many as labels or any number of
+                           candidates: there are no words, and W is 1 */
 } cz_prompt;
 
 /* Owns its prompts; borrows file and tokenizer. */
@@ -85,6 +86,11 @@ typedef struct cz_prompt_place {
   int64_t row, line; /* as in cz_record */
 } cz_prompt_place;
 
+/* The candidates of a record, side by side in the list of all. */
+typedef struct cz_prompt_candidates {
+  size_t first, n;
+} cz_prompt_candidates;
+
 typedef struct cz_prompt_texts {
   const cz_prompts *prompts;
   const char *path; /* of the file that records come from which are added; borrowed, null: not
@@ -97,6 +103,9 @@ typedef struct cz_prompt_texts {
   cz_prompt_text *items;   /* [n, sources of the file] */
   cz_prompt_place *places; /* [n] */
   size_t n, cap, places_cap;
+  cz_prompt_text *candidates;  /* [n_candidates] of all records */
+  cz_prompt_candidates *spans; /* [n] those of each; null: there are labels */
+  size_t n_candidates, candidates_cap, spans_cap;
 } cz_prompt_texts;
 
 CZ_MUST cz_status cz_prompt_texts_create(cz_prompt_texts **texts, const cz_prompts *prompts);
@@ -131,12 +140,17 @@ typedef struct cz_prompt_input {
   size_t parts_cap;
 } cz_prompt_input;
 
+/* Masks behind those of a target that a text may have when a member is trained to generate it
+ * (Schick and Schuetze 2021, "It's Not Just Size That Matters", on WSC). */
+enum { CZ_PROMPT_SURPLUS = 3 };
+
 CZ_MUST cz_status cz_prompt_apply(cz_prompt_input *out, const cz_prompts *prompts,
                                   const cz_prompt *prompt, const cz_prompt_texts *texts, size_t i);
 CZ_MUST cz_status cz_prompt_apply_behind(cz_prompt_input *out, const cz_prompts *prompts,
                                          const cz_prompt *prompt, const cz_prompt_texts *texts,
                                          size_t i, const cz_demonstrations *demonstrations,
                                          const uint64_t *hash);
+size_t cz_prompt_answer_count(const cz_prompt_texts *texts, size_t i);
 CZ_MUST cz_status cz_prompt_answers(int32_t *out, const cz_prompts *prompts,
                                     const cz_prompt *prompt, const cz_prompt_texts *texts,
                                     size_t i);

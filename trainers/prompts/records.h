@@ -7,11 +7,14 @@
 #include "tasks/task.h"
 
 typedef struct cz_record {
-  const char *const *fields; /* [n_fields of the pattern file] */
-  int32_t label;             /* class; -1: none */
-  const char *group;         /* what it comes from; null: not asked for */
-  int64_t row;               /* from 0, in the file's order */
-  int64_t line;              /* of the file, from 1; 0: not known */
+  const char *const *fields;     /* [n_fields of the pattern file] */
+  int32_t label;                 /* class; of candidates the number of a right one; -1: none */
+  const char *group;             /* what it comes from; null: not asked for */
+  int64_t row;                   /* from 0, in the file's order */
+  int64_t line;                  /* of the file, from 1; 0: not known */
+  const char *const *candidates; /* [n_candidates] of the record's own; null: there are labels */
+  const char *const *answers;    /* [n_answers] those that are right; none: not known */
+  size_t n_candidates, n_answers;
 } cz_record;
 
 /* Those of one file. */
@@ -20,7 +23,7 @@ typedef struct cz_records {
   const char *path;
   cz_record *items;
   size_t n, cap, n_fields;
-  size_t *of_label;     /* [n_labels] records of each class */
+  size_t *of_label;     /* [n_labels] records of each class; none of candidates */
   size_t unlabelled;    /* records without one */
   const char *no_label; /* why, where a column or member is missing; or null */
 } cz_records;

@@ -154,7 +154,7 @@ cz_status cz__prompt_words(cz_prompts *p, cz_prompt *prompt, cz_encoding *e,
   const cz_pattern *pattern = prompt->pattern;
   const size_t labels = p->file->n_labels, masks = (size_t)pattern->masks;
   int32_t *table;
-  if (p->file->choices) {
+  if (p->file->choices || p->file->candidates) {
     prompt->choices = true;
     prompt->n_words = 1;
     return CZ_OK;

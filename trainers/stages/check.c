@@ -159,9 +159,10 @@ static cz_status check_keys(cz_check *c, const cz_task_entry *e, bool scored) {
     st = cz_check_result(c, "%s.scores.%s", e->label, cz_task_metric_names[set->metrics[k]]);
     if (st == CZ_OK)
       st = cz_check_result(c, "%s.baseline.%s", e->label, cz_task_metric_names[set->metrics[k]]);
-    for (const cz_simple *s = cz_task_simple; s->name && st == CZ_OK && cz_task_classifies(set);
-         s++)
-      st = cz_check_result(c, "%s.%s.%s", e->label, s->name, cz_task_metric_names[set->metrics[k]]);
+    for (const cz_simple *s = cz_task_simple; s->name && st == CZ_OK; s++)
+      if (s->answers(set))
+        st = cz_check_result(c, "%s.%s.%s", e->label, s->name,
+                             cz_task_metric_names[set->metrics[k]]);
   }
   cz_task_set_destroy(&set);
   return st;

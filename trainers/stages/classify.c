@@ -222,8 +222,9 @@ static cz_status draw_demonstrations(cz__classifying *c, const cz_recipe *recipe
 /* Says, once, what the stage is about to do with how much. */
 static void say_sizes(const cz__classifying *c) {
   const cz_examples *e = c->f.examples;
-  cz_log("classify: %s, %zu members; T %zu texts, D %zu, test %zu; %d labels",
-         cz__strategy_names[c->keys.strategy], c->n, e->t.n, e->d.n, e->test.n, (int)e->classes);
+  cz_log("classify: %s, %zu members; T %zu texts, D %zu, test %zu; %d %s",
+         cz__strategy_names[c->keys.strategy], c->n, e->t.n, e->d.n, e->test.n, (int)e->classes,
+         e->file->candidates ? "candidates at most" : "labels");
 }
 
 static void close(cz__classifying *c) {
@@ -269,8 +270,36 @@ done:
   return st;
 }
 
-/* What the run will say of the pattern file, before the stages in front of this one have run. */
-static cz_status check_patterns(const cz__classifying *c, const cz_recipe *recipe) {
+/* Whether the files of T and of the test set, whose texts T has not, are there. */
+static bool draws_from_files(const cz_examples_keys *k) {
+  bool there = !*k->train || cz_fs_exists(k->train);
+  for (size_t i = 0; there && i < cz_examples_test_count(k); i++)
+    there = cz_fs_exists(cz_examples_test_path(k, i));
+  return there;
+}
+
+/* Whether a generation will have anything to add to T, counted once for all that share it. */
+static cz_status check_growth(cz_check *check, const cz__classifying *c, const cz_recipe *recipe,
+                              cz_pattern_file *file) {
+  const cz_examples_keys *k = &c->f.keys;
+  cz_buf text = {0};
+  bool first = false;
+  size_t t;
+  if (!*c->keys.from || !draws_from_files(k)) return CZ_OK;
+  cz_status st = cz_config_canonical(&text, cz_config_get(recipe->node, cz_examples_section.name));
+  if (st == CZ_OK)
+    st = cz_check_once(check, &first, "T grows to %lld, seed %llu: %s", (long long)c->keys.target,
+                       (unsigned long long)recipe->seed, text.data);
+  cz_buf_free(&text);
+  if (st != CZ_OK || !first) return st;
+  CZ_TRY(cz_examples_count_t(&t, k, file, recipe->seed));
+  return can_grow(c, recipe, (int64_t)t + k->chosen);
+}
+
+/* What the run will say of the pattern file, and of T by its labels, before the stages in front of
+ * this one have run. */
+static cz_status check_patterns(cz_check *check, const cz__classifying *c,
+                                const cz_recipe *recipe) {
   const cz_examples_keys *k = &c->f.keys;
   cz_pattern_file *file;
   int32_t *list = NULL;
@@ -279,6 +308,7 @@ static cz_status check_patterns(const cz__classifying *c, const cz_recipe *recip
   CZ_TRY(cz_patterns_open(&file, k->pattern, *k->labels ? k->labels : NULL));
   cz_status st = cz__classify_prompts(c) ? cz__classify_patterns(&list, &n, c, file, recipe)
                                          : cz__classify_input(c, file);
+  if (st == CZ_OK) st = check_growth(check, c, recipe, file);
   free(list);
   cz_patterns_close(&file);
   return st;
@@ -289,7 +319,6 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
   CZ_TRY(cz__classify_bind(&c, recipe, 0));
   const cz_examples_keys *k = &c.f.keys;
   CZ_TRY(has_texts(&c, recipe, (!*k->train || !k->labelled) && !k->chosen));
-  CZ_TRY(can_grow(&c, recipe, *k->train ? k->labelled + k->chosen : k->chosen));
   const cz_member_shape shape = {.classifier = !cz__classify_prompts(&c),
                                  .temperature = 1,
                                  .lm = c.keys.lm,
@@ -298,7 +327,7 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
                                  .max_length = c.f.keys.max_length,
                                  .score_tokens = c.keys.score_tokens};
   CZ_TRY(cz_few_shot_check(check, recipe, &c.f, cz__classify_trains(&c) ? &shape : NULL));
-  CZ_TRY(check_patterns(&c, recipe));
+  CZ_TRY(check_patterns(check, &c, recipe));
   CZ_TRY(cz_few_shot_results(check, &c.f.keys, "ensemble"));
   return cz__classify_only_asks(&c) && c.keys.calibrate != CZ_CALIBRATE_NONE
              ? cz_few_shot_results(check, &c.f.keys, "calibrated")

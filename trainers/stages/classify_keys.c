@@ -184,15 +184,17 @@ cz_status cz__classify_bind(cz__classifying *c, const cz_recipe *recipe, uint64_
 /* What cannot be done with several masks: for P, a pattern of FILE that the stage uses. */
 static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *file,
                              const cz_pattern *p) {
+  const bool own = file->choices || file->task;
   if (file->choices && c->keys.calibrate == CZ_CALIBRATE_CONTENT_FREE)
     return cz_config_error(p->node, "calibrate: content_free wants texts without content, and here "
                                     "each record brings answers of its own along (`choices`)");
-  if (file->choices && (c->f.causal || c->keys.demonstrations))
+  if (own && (c->f.causal || c->keys.demonstrations))
     return cz_config_error(p->node,
-                           "each record brings answers of its own along (`choices`): a masked LM "
+                           "each record brings answers of its own along (`%s`): a masked LM "
                            "fills them in, and %s has label words",
+                           file->task ? "task" : "choices",
                            c->f.causal ? "a causal one" : "a demonstration");
-  if (p->masks == 1 && !file->choices) return CZ_OK;
+  if (p->masks == 1 && !own) return CZ_OK;
   for (size_t i = 0; cz__classify_trains(c) && i < file->n_labels; i++)
     if (p->words[i].n > 1)
       return cz_config_error(
@@ -204,7 +206,30 @@ static cz_status check_masks(const cz__classifying *c, const cz_pattern_file *fi
     return cz_config_error(p->node,
                            "this pattern has %d mask%s: calibrated_start changes the bias of label "
                            "words of one token; without it scores are calibrated all the same",
-                           p->masks, file->choices ? ", for answers of the records" : "s");
+                           p->masks, own ? ", for answers of the records" : "s");
+  return CZ_OK;
+}
+
+/* Keys that are of labels with words, where records have candidates or a target is generated. */
+static cz_status check_task(const cz__classifying *c, const cz_pattern_file *file,
+                            const cz_recipe *recipe) {
+  const cz__classify_keys *k = &c->keys;
+  const struct {
+    const char *name, *why;
+    bool wrong;
+  } keys[] = {
+      {"calibrate", "a label's scores are compared over texts", k->calibrate != CZ_CALIBRATE_NONE},
+      {"from", "generations add texts of each label to T", *k->from != '\0'},
+      {"lm", "all masks of a batch are the target's", file->generates && k->lm > 0},
+      {"decoding", "the model writes what it is surest of first, confident_first",
+       file->generates && k->decoding != CZ_FILL_CONFIDENT_FIRST}};
+  const cz_config_node *node = cz_config_get(recipe->node, cz_classify_section.name);
+  for (size_t i = 0; file->task && i < sizeof keys / sizeof *keys; i++)
+    if (keys[i].wrong)
+      return cz_config_error(cz_config_get(node, keys[i].name),
+                             "%s, and each record of task %s has %s", keys[i].why, file->task->name,
+                             file->candidates ? "candidates of its own"
+                                              : "a target that is generated");
   return CZ_OK;
 }
 
@@ -228,6 +253,7 @@ cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying
                            "there are no `patterns`, which strategy %s wants; strategy finetune "
                            "reads records without one",
                            cz__strategy_names[c->keys.strategy]);
+  CZ_TRY(check_task(c, file, recipe));
   CZ_TRY(cz_alloc(list, all, sizeof **list));
   for (*n = 0; !*at && *n < all; ++*n) (*list)[*n] = (int32_t)*n;
   while (*at) {

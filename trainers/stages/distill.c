@@ -209,7 +209,7 @@ static cz_status check(cz_check *check, const cz_recipe *recipe) {
   distilling d = {0};
   CZ_TRY(bind(&d, recipe, 0));
   const cz_examples_keys *k = &d.f.keys;
-  CZ_TRY(has_texts(recipe, !k->unlabelled || (!*k->unlabeled && !*k->train)));
+  CZ_TRY(has_texts(recipe, !k->unlabelled || (!*k->unlabelled_file && !*k->train)));
   const cz_member_shape shape = {.classifier = true,
                                  .soft = true,
                                  .temperature = d.keys.temperature,

@@ -2,8 +2,10 @@
 #include "base/fs.h"
 #include "ensemble/agreement.h"
 #include "ensemble/calibrate.h"
+#include "few_shot/candidates.h"
 #include "few_shot/summary.h"
 #include "few_shot/task_view.h"
+#include "metrics/jsonl.h"
 #include "stages/few_shot.h"
 #include "stages/scoring.h"
 
@@ -47,7 +49,7 @@ done:
 static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   CZ_TRY(cz_task_view(set, e, &e->t));
   cz_task_set *s = *set;
-  if (s->n) return CZ_OK;
+  if (s->n || e->file->candidates) return CZ_OK;
   cz_status st = cz_grow(&s->records, &s->cap, (size_t)e->classes, sizeof *s->records);
   for (int32_t c = 0; c < e->classes && st == CZ_OK; c++)
     s->records[s->n++] = (cz_task_record){.label = c,
@@ -60,33 +62,71 @@ static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   return st;
 }
 
-/* Why what is judged has no score: {KEY: reason}, as of a task. */
+/* Scores without a value, as of a task, and why what is judged has none: {KEY: reason}. */
 static cz_status put_unscored(json_t *metrics, const char *name, const char *why) {
-  static const char *const scores[] = {"accuracy", "macro_f1", "ece"};
-  json_t *o = json_object(), *reasons = json_object();
+  static const char *const keys[] = {"accuracy", "macro_f1", "ece"};
+  enum { OF_TASK = 2 }; /* the first, which a task has too */
+  json_t *o = json_object(), *scores = json_object(), *reasons = json_object();
   CZ_TRY(cz_json_set(metrics, name, o));
+  CZ_TRY(cz_json_set(o, "scores", scores));
   CZ_TRY(cz_json_set(o, "undefined", reasons));
-  for (size_t k = 0; k < sizeof scores / sizeof *scores; k++)
-    CZ_TRY(cz_json_set_text(reasons, scores[k], why ? why : "a test text has no label"));
+  for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+    if (k < OF_TASK) CZ_TRY(cz_json_set(scores, keys[k], json_null()));
+    CZ_TRY(cz_json_set_text(reasons, keys[k], why ? why : "a test text has no label"));
+  }
   return CZ_OK;
 }
 
-/* The answers P [n, C] to TEXTS as those of a task: scored beside the simple programs, where every
- * text has a label, and written down. */
+/* *OUT: the SCORES of all candidates of R, for its line among the predictions. */
+static cz_status list_candidates(const char **out, cz_arena *arena, const cz_record *r,
+                                 const double *scores) {
+  cz_buf text = {0};
+  char *copy = NULL;
+  cz_status st = cz_buf_addf(&text, ", \"candidates\": {");
+  for (size_t c = 0; c < r->n_candidates && st == CZ_OK; c++) {
+    if (c) st = cz_buf_addf(&text, ", ");
+    if (st == CZ_OK) st = cz_jsonl_quote(&text, r->candidates[c]);
+    if (st == CZ_OK) st = cz_buf_addf(&text, ": %.9g", scores[c]);
+  }
+  if (st == CZ_OK) st = cz_buf_addf(&text, "}");
+  if (st == CZ_OK) st = cz_arena_strdup(arena, &copy, text.data);
+  *out = copy;
+  cz_buf_free(&text);
+  return st;
+}
+
+/* OUTPUTS [n]: the answers to TEXTS, and of candidates what else is said of each in MEMBERS [n]. */
+static cz_status answer(const char **outputs, const char **members, cz_arena *arena,
+                        const cz_examples *e, const cz_text_set *texts, const double *mean) {
+  for (size_t i = 0; i < texts->n; i++) {
+    const double *scores = mean + i * (size_t)e->classes;
+    const int32_t best = cz_scores_label(scores, e->classes);
+    outputs[i] = e->file->candidates ? texts->records[i]->candidates[best] : e->file->labels[best];
+    if (e->file->candidates) CZ_TRY(list_candidates(&members[i], arena, texts->records[i], scores));
+  }
+  return CZ_OK;
+}
+
+/* The answers to TEXTS, by their scores MEAN [n, C], as those of a task: scored beside the simple
+ * programs, where every text has a label, and written down. */
 static cz_status score(json_t *metrics, const char *name, const char *folder, const cz_examples *e,
-                       const cz_text_set *texts, const double *p) {
+                       const cz_text_set *texts, const double *mean) {
   cz_task_set *train = NULL, *test = NULL;
-  const char **outputs = NULL;
+  const char **outputs = NULL, **members = NULL;
   bool *cut = NULL;
   cz_status st;
   CZ_GO(st, training_view(&train, e), done);
   CZ_GO(st, cz_task_view(&test, e, texts), done);
   CZ_GO(st, cz_alloc(&outputs, test->n, sizeof *outputs), done);
   CZ_GO(st, cz_alloc(&cut, test->n, sizeof *cut), done);
-  for (size_t i = 0; i < test->n; i++)
-    outputs[i] = e->file->labels[cz_scores_label(p + i * (size_t)e->classes, e->classes)];
-  const cz_scored scored = {
-      .label = name, .train = train, .set = test, .outputs = outputs, .cut = cut};
+  CZ_GO(st, cz_alloc(&members, test->n, sizeof *members), done);
+  CZ_GO(st, answer(outputs, members, test->arena, e, texts, mean), done);
+  const cz_scored scored = {.label = name,
+                            .train = train,
+                            .set = test,
+                            .outputs = outputs,
+                            .members = e->file->candidates ? members : NULL,
+                            .cut = cut};
   if (texts->labelled) {
     st = cz_scoring_write(metrics, folder, &scored);
   } else {
@@ -95,6 +135,7 @@ static cz_status score(json_t *metrics, const char *name, const char *folder, co
   }
 done:
   free(outputs);
+  free(members);
   free(cut);
   cz_task_set_destroy(&train);
   cz_task_set_destroy(&test);
@@ -107,7 +148,7 @@ static cz_status judge_texts(cz_stage_output *out, const char *name, const cz_ex
   double *p;
   CZ_TRY(cz_alloc(&p, texts->n * (size_t)e->classes, sizeof *p));
   cz_scores_softmax(p, mean, texts->n, e->classes, 1);
-  cz_status st = score(out->metrics, name, out->folder, e, texts, p);
+  cz_status st = score(out->metrics, name, out->folder, e, texts, mean);
   if (st == CZ_OK) st = cz_summary_judged(json_object_get(out->metrics, name), e, texts, p);
   free(p);
   return st;
@@ -156,8 +197,7 @@ static cz_status judge_calibrated(cz_stage_output *out, const together *t) {
 /* On the first of the test files. */
 static double test_accuracy(const cz_examples *e, const cz_member_scores *s) {
   const cz_text_set test = cz_examples_part(e, 0);
-  return test.n && test.labelled ? cz_member_accuracy(s->test, test.labels, test.n, e->classes)
-                                 : NAN;
+  return test.n && test.labelled ? cz_text_set_accuracy(&test, s->test, e->classes) : NAN;
 }
 
 static cz_status add_member(json_t *list, const cz_examples *e, const cz_member_plan *plan,
@@ -189,7 +229,8 @@ static cz_status put_spread(json_t *o, const cz_generation *g) {
 }
 
 /* How far the members differ on the first of the test files; nothing where there is none, or one
- * member. */
+ * member. Chance has no share of its own in each candidate's number, so of candidates there is no
+ * kappa. */
 static cz_status put_agreement(json_t *metrics, const cz_generation *g) {
   const cz_text_set test = cz_examples_part(g->examples, 0);
   cz_ensemble e = cz_generation_on(g, &g->examples->test);
@@ -206,7 +247,7 @@ static cz_status put_agreement(json_t *metrics, const cz_generation *g) {
   free(labels);
   CZ_TRY(st);
   CZ_TRY(cz_json_set_real(o, "pairs", a.pairs));
-  return cz_json_set_real(o, "kappa", a.kappa);
+  return cz_json_set_real(o, "kappa", g->examples->file->candidates ? NAN : a.kappa);
 }
 
 /* What the members took. A score file's numbers are of whole work, so these are the same bytes

@@ -208,12 +208,15 @@ static cz_status file_exists(bool *all, cz_check *check, const cz_config_node *n
 
 /* All files that the section `examples` names, as far as they exist. */
 static cz_status files_exist(bool *all, cz_check *check, const cz_recipe *recipe,
-                             const cz_config_node *tests) {
-  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
-  const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name);
+                             const cz_examples_keys *keys) {
+  static const char *const names[] = {"pattern", "train", "unlabelled_file", "test"};
+  const cz_config_node *section = cz_config_get(recipe->node, cz_examples_section.name),
+                       *tests = keys->tests;
   *all = true;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     CZ_TRY(file_exists(all, check, cz_config_get(section, names[i])));
+    CZ_TRY(file_exists(all, check, cz_config_get(keys->task_node, names[i])));
+  }
   for (size_t i = 0; tests && i < cz_config_count(tests); i++)
     CZ_TRY(file_exists(all, check, cz_config_at(tests, i)));
   return CZ_OK;
@@ -303,7 +306,7 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   const cz_config_node *batch = cz_config_get(recipe->node, "batch");
   bool there;
   if (trained) CZ_TRY(CZ_AT(batch, cz_loop_check(&f->job)));
-  CZ_TRY(files_exist(&there, check, recipe, f->keys.tests));
+  CZ_TRY(files_exist(&there, check, recipe, &f->keys));
   CZ_TRY(check_choice(check, recipe, &f->keys));
   if (!f->init && !check->stage.n_from)
     return cz_config_error(recipe->node, "`init: FOLDER` is missing: which pretrained model?");
@@ -316,10 +319,12 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
   return st;
 }
 
-static cz_status list_judged(cz_check *check, const char *name) {
-  static const char *const scores[] = {"accuracy", "macro_f1"};
-  for (size_t k = 0; k < sizeof scores / sizeof *scores; k++)
-    CZ_TRY(cz_check_result(check, "%s.%s", name, scores[k]));
+static cz_status list_judged(cz_check *check, const char *name, bool candidates) {
+  static const char *const of_labels[] = {"accuracy", "macro_f1"}, *const of_candidates[] = {
+                                                                       "squad_em", "squad_f1"};
+  const char *const *scores = candidates ? of_candidates : of_labels;
+  CZ_TRY(cz_check_result(check, "%s.accuracy", name));
+  if (!candidates) CZ_TRY(cz_check_result(check, "%s.macro_f1", name));
   CZ_TRY(cz_check_result(check, "%s.ece", name));
   for (int k = 0; k < CZ_JUDGE_COVERAGES; k++)
     CZ_TRY(cz_check_result(check, "%s.coverage.%d", name, cz_judge_coverages[k]));
@@ -329,12 +334,22 @@ static cz_status list_judged(cz_check *check, const char *name) {
     CZ_TRY(cz_check_result(check, "%s.abstain.%d.coverage", name, cz_judge_abstains[k]));
     CZ_TRY(cz_check_result(check, "%s.abstain.%d.accuracy", name, cz_judge_abstains[k]));
   }
-  for (size_t k = 0; k < sizeof scores / sizeof *scores; k++) {
+  for (size_t k = 0; k < 2; k++) {
     CZ_TRY(cz_check_result(check, "%s.scores.%s", name, scores[k]));
     CZ_TRY(cz_check_result(check, "%s.baseline.%s", name, scores[k]));
-    for (const cz_simple *s = cz_task_simple; s->name; s++)
+    for (const cz_simple *s = cz_task_simple; s->name && !candidates; s++)
       CZ_TRY(cz_check_result(check, "%s.%s.%s", name, s->name, scores[k]));
   }
+  return CZ_OK;
+}
+
+/* Whether the records have candidates, as far as the pattern file is there. */
+static cz_status has_candidates(bool *out, const cz_examples_keys *keys) {
+  cz_pattern_file *file;
+  if (!*keys->pattern || !cz_fs_exists(keys->pattern)) return CZ_OK;
+  CZ_TRY(cz_patterns_open(&file, keys->pattern, *keys->labels ? keys->labels : NULL));
+  *out = file->candidates;
+  cz_patterns_close(&file);
   return CZ_OK;
 }
 
@@ -348,10 +363,12 @@ void cz_few_shot_judged(char *out, size_t n, const char *name, const char *part)
 cz_status cz_few_shot_results(cz_check *check, const cz_examples_keys *keys, const char *name) {
   const size_t n = cz_examples_test_count(keys);
   char label[256];
-  if (!n) return list_judged(check, name);
+  bool candidates = false;
+  CZ_TRY(has_candidates(&candidates, keys));
+  if (!n) return list_judged(check, name, candidates);
   for (size_t k = 0; k < n; k++) {
     cz_few_shot_judged(label, sizeof label, name, cz_examples_test_name(keys, k));
-    CZ_TRY(list_judged(check, label));
+    CZ_TRY(list_judged(check, label, candidates));
   }
   return CZ_OK;
 }

@@ -1,5 +1,6 @@
 #include "stages/few_shot_cost.h"
 #include "base/fs.h"
+#include "few_shot/candidates.h"
 #include "few_shot/chosen.h"
 #include "few_shot/published.h"
 #include "nn/hf.h"
@@ -36,7 +37,7 @@ static cz_status find_model(cz_few_shot_cost *x) {
 
 /* Whether all is there that the texts are read from and tokenised with. */
 static bool is_there(const cz_few_shot *f) {
-  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabeled};
+  const char *const paths[] = {f->keys.pattern, f->keys.train, f->keys.unlabelled_file};
   for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
     if (*paths[i] && !cz_fs_exists(paths[i])) return false;
   for (size_t k = 0; k < cz_examples_test_count(&f->keys); k++)
@@ -95,16 +96,16 @@ static cz_status assume_sizes(cz_few_shot_cost *x) {
     CZ_TRY(cz_patterns_open(&x->own, k->pattern, *k->labels ? k->labels : NULL));
   x->file = x->own;
   CZ_TRY(count_records(&pool, x, k->train));
-  CZ_TRY(count_records(&rest, x, k->unlabeled));
+  CZ_TRY(count_records(&rest, x, k->unlabelled_file));
   x->texts[CZ_COUNT_T] = at_most(x, (double)k->labelled, pool);
   for (size_t i = 0; i < files; i++) {
     CZ_TRY(count_records(&tests, x, cz_examples_test_path(k, i)));
     x->texts[CZ_COUNT_TEST] += at_most(x, (double)k->tested, tests);
     if (!i) x->first_test = x->texts[CZ_COUNT_TEST];
   }
-  if (!*k->unlabeled) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
+  if (!*k->unlabelled_file) rest = k->draw == CZ_DRAW_PAPER ? pool : pool - x->texts[CZ_COUNT_T];
   if (wanted > 0 && k->unlabelled_draw == CZ_UNLABELLED_PER_LABEL)
-    wanted = x->file ? wanted * (double)x->file->n_labels : NAN;
+    wanted = !x->file ? NAN : x->file->candidates ? wanted : wanted * (double)x->file->n_labels;
   x->texts[CZ_COUNT_D] = at_most(x, wanted, rest);
   count_chosen(x);
   return CZ_OK;
@@ -146,29 +147,31 @@ typedef struct answer_counts {
 
 static cz_status count_answers(answer_counts *out, const cz_prompts *p, const cz_prompt *prompt,
                                const cz_prompt_texts *texts, size_t i) {
-  const size_t masks = (size_t)out->masks, words = p->file->n_labels * prompt->n_words;
+  const size_t masks = (size_t)out->masks,
+               words = cz_prompt_answer_count(texts, i) * prompt->n_words;
   int32_t *ids;
   CZ_TRY(cz_alloc(&ids, words * masks, sizeof *ids));
   cz_status st = cz_prompt_answers(ids, p, prompt, texts, i);
   for (size_t w = 0; w < words && st == CZ_OK; w++)
-    out->of[cz_prompt_answer_length(ids + w * masks, masks)]++;
+    out->of[cz_prompt_answer_length(ids + w * masks, masks) + p->file->generates]++;
   free(ids);
-  out->of[0] = 0; /* behind a label's last word */
+  out->of[0] = 0; /* behind a label's last word; a target has a surplus mask */
   return st;
 }
 
 /* The answers of text I of SET under PATTERN; without their tokenizer, SET being null, each has a
- * token for every mask. */
+ * token for every mask, and there are as many candidates as T's texts have. */
 static cz_status answers_of(answer_counts *out, const cz_few_shot_cost *x, int32_t pattern,
                             const cz_text_set *set, size_t i) {
   *out = (answer_counts){.masks = pattern < 0 || !x->file ? 0 : x->file->patterns[pattern].masks};
-  const bool words = out->masks == 1 && !x->file->choices;
+  const bool words = out->masks == 1 && !x->file->choices && !x->file->candidates;
   const cz_pattern *p = out->masks ? &x->file->patterns[pattern] : NULL;
   if (!p || (words && !x->f->causal)) return out->masks = 0, CZ_OK;
   if (set) {
     const cz_prompts *prompts = x->f->examples->prompts;
     return count_answers(out, prompts, &prompts->items[pattern], set->texts, i);
   }
+  if (x->file->candidates) out->of[out->masks] = CZ_TRAINED_CANDIDATES;
   for (size_t c = 0; c < x->file->n_labels; c++)
     *(x->f->causal ? &out->causal : &out->of[out->masks]) += (double)p->words[c].n;
   return CZ_OK;

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/stop.h"
 #include "base/utf8.h"
+#include "few_shot/claims.h"
+#include "few_shot/generation.h"
 #include "json/json.h"
 #include "stages/result.h"
 #include "stages/stage.h"
@@ -210,15 +212,59 @@ done:
   return st;
 }
 
+/* FOLDER/NAME where it is there: who reads a folder without it says what is missing. */
+static cz_status fold_left(const folding *f, const cz_config_node *node, const char *folder,
+                           const char *name) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, name));
+  return cz_fs_exists(path) ? fold_file(f, node, path) : CZ_OK;
+}
+
+/* What the members of the stage in FOLDER are and say, each and, where wanted, TOGETHER. */
+static cz_status fold_scores(const folding *f, const cz_config_node *node, const char *folder,
+                             bool together) {
+  char member[4096];
+  cz_member_plan *plans = NULL;
+  int32_t generation;
+  size_t n = 0;
+  CZ_TRY(CZ_AT(node, cz_generation_noted(folder, &generation, &plans, &n)));
+  cz_status st = fold_left(f, node, folder, CZ_MEMBERS_FILE);
+  for (size_t i = 0; i < n && st == CZ_OK; i++) {
+    st = cz_member_folder(member, sizeof member, folder, &plans[i]);
+    if (st == CZ_OK) st = fold_left(f, node, member, CZ_SCORES_FILE);
+  }
+  if (st == CZ_OK && together) st = fold_left(f, node, folder, CZ_SCORES_FILE);
+  free(plans);
+  return st;
+}
+
+/* The members that PART of STAGE reads; not those of a stage of the same plan, `$STAGE`, whose key
+ * the stage's own key has in it. */
+static cz_status fold_members(const folding *f, const cz_stage_part *part,
+                              const cz_config_node *stage) {
+  const cz_config_node *node = cz_config_get(cz_config_get(stage, part->key.name), part->members);
+  const char *folder = "";
+  char path[4096];
+  if (node) CZ_TRY(cz_config_text(&folder, node));
+  if (!*folder || *folder == '$') return CZ_OK;
+  CZ_TRY(cz_fs_join(path, sizeof path, folder, CZ_MEMBERS_FILE));
+  return cz_fs_exists(path) ? fold_scores(f, node, folder, part->together) : CZ_OK;
+}
+
 /** Folds the contents of the files that the PARTS of STAGE (resolved) name into HASH, in the
- * order of the parts, and adds path and hash of each to RECORD unless it is null. KNOWN keeps
- * what was read. CZ_EUSAGE with the place in the configuration for a file that can't be
- * read. */
+ * order of the parts, then the scores of members that NAMED has, which is STAGE or, of a stage of a
+ * plan, names earlier ones instead of their folders. Adds path and hash of each to RECORD unless
+ * it is null. KNOWN keeps what was read. CZ_EUSAGE with the place in the configuration for a file
+ * that can't be read. */
 cz_status cz_inputs_hash(cz_inputs *known, uint64_t *hash, json_t *record,
-                         const cz_stage_part *const *parts, const cz_config_node *stage) {
+                         const cz_stage_part *const *parts, const cz_config_node *stage,
+                         const cz_config_node *named) {
   folding f = {known, hash, record};
   const cz_file_visitor v = {&f, fold_node, fold_model};
-  return cz_part_files(&v, parts, stage);
+  CZ_TRY(cz_part_files(&v, parts, stage));
+  for (; *parts; parts++)
+    if ((*parts)->members) CZ_TRY(fold_members(&f, *parts, named));
+  return CZ_OK;
 }
 
 /** Writes RECORD as FOLDER/inputs.json. */

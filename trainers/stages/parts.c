@@ -24,26 +24,32 @@ static cz_status held_out_files(const cz_file_visitor *v, const cz_config_node *
   return corpus ? v->file(v->self, corpus, NULL) : CZ_OK;
 }
 
-/* Train, dev and test of each task of the list. */
-static cz_status task_files(const cz_file_visitor *v, const cz_config_node *node) {
+/* Train, dev and test of the task ITEM. */
+static cz_status files_of_task(const cz_file_visitor *v, const cz_config_node *item) {
   static const char *const splits[] = {"train", "dev", "test"};
-  const cz_config_node *list = cz_config_get(node, "list"), *file;
-  for (size_t i = 0; list && i < cz_config_count(list); i++) {
-    const cz_config_node *item = cz_config_at(list, i);
-    const cz_task_row *row;
-    CZ_TRY(cz_tasklist_row(&row, item));
-    for (int s = 0; s < 3; s++)
-      if ((file = cz_config_get(item, splits[s]))) CZ_TRY(v->file(v->self, file, row));
-  }
+  const cz_config_node *file;
+  const cz_task_row *row;
+  CZ_TRY(cz_tasklist_row(&row, item));
+  for (int s = 0; s < 3; s++)
+    if ((file = cz_config_get(item, splits[s]))) CZ_TRY(v->file(v->self, file, row));
+  return CZ_OK;
+}
+
+/* Those of each task of the list. */
+static cz_status task_files(const cz_file_visitor *v, const cz_config_node *node) {
+  const cz_config_node *list = cz_config_get(node, "list");
+  for (size_t i = 0; list && i < cz_config_count(list); i++)
+    CZ_TRY(files_of_task(v, cz_config_at(list, i)));
   return CZ_OK;
 }
 
 static cz_status example_files(const cz_file_visitor *v, const cz_config_node *node) {
-  static const char *const names[] = {"pattern", "train", "unlabeled", "test"};
+  static const char *const names[] = {"pattern", "train", "unlabelled_file", "test"};
   const cz_config_node *file;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if ((file = cz_config_get(node, names[i]))) CZ_TRY(v->file(v->self, file, NULL));
-  const cz_config_node *tests = cz_config_get(node, "tests");
+  const cz_config_node *tests = cz_config_get(node, "tests"), *task = cz_config_get(node, "task");
+  if (!cz_config_is_nothing(task)) CZ_TRY(files_of_task(v, task));
   if (!tests || cz_config_kind_of(tests) != CZ_CONFIG_MAPPING) return CZ_OK;
   for (size_t i = 0; i < cz_config_count(tests); i++)
     CZ_TRY(v->file(v->self, cz_config_at(tests, i), NULL));
@@ -97,13 +103,15 @@ const cz_stage_part cz_part_evaluate = {
 
 const cz_stage_part cz_part_examples = {
     SECTION("examples", "the pattern file, labelled and unlabelled texts, the test set"),
-    .section = &cz_examples_section, .files = example_files};
+    .section = &cz_examples_section, .files = example_files, .members = "chosen_by",
+    .together = true};
 const cz_stage_part cz_part_classify = {
     SECTION("classify", "which strategy, which patterns, how members are put together"),
-    .section = &cz_classify_section};
+    .section = &cz_classify_section, .members = "from"};
 
 const cz_stage_part cz_part_distill = {SECTION("distill", "which ensemble teaches, and how"),
-                                       .section = &cz_distill_section};
+                                       .section = &cz_distill_section, .members = "from",
+                                       .together = true};
 
 /** Shows V every place of STAGE that names files, in the order of PARTS. Hashes depend on
  * this order. */

@@ -24,6 +24,9 @@ typedef struct cz_stage_part {
   const cz_section *section;  /* the table of a section's keys; null: none */
   const char *const *results; /* values that it adds to a result, null-terminated; or null */
   cz_status (*files)(const cz_file_visitor *v, const cz_config_node *node); /* null: none */
+  const char *members; /* key of the section that names the folder of a stage whose members are
+                          read; null: none */
+  bool together;       /* and what they say together */
   cz_status (*help)(cz_buf *out, bool markdown); /* what the table does not say; null: nothing */
 } cz_stage_part;
 

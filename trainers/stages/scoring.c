@@ -81,6 +81,10 @@ static cz_status add_parts(cz_buf *out, const scoring *s, const answer *a, size_
   return cz_buf_addf(out, "}");
 }
 
+static cz_status end_line(cz_buf *out, const scoring *s, size_t i) {
+  return cz_buf_addf(out, "%s}\n", s->task->members ? s->task->members[i] : "");
+}
+
 /* One line: texts, the group that the record belongs to, its part of each score, and the
  * same of each simple program. */
 static cz_status add_prediction(cz_buf *out, const scoring *s, size_t i) {
@@ -103,7 +107,8 @@ static cz_status add_prediction(cz_buf *out, const scoring *s, size_t i) {
     CZ_TRY(cz_buf_addf(out, "%s\"%s\": ", k > 1 ? ", " : "", s->answers[k].name));
     CZ_TRY(add_parts(out, s, &s->answers[k], i));
   }
-  return cz_buf_addf(out, "}, \"cut\": %s}\n", s->task->cut[i] ? "true" : "false");
+  CZ_TRY(cz_buf_addf(out, "}, \"cut\": %s", s->task->cut[i] ? "true" : "false"));
+  return end_line(out, s, i);
 }
 
 /* One line of a record that is not scored: its answer, where there is one, is looked at alone. */
@@ -115,7 +120,7 @@ static cz_status add_unscored(cz_buf *out, const scoring *s, size_t i) {
   CZ_TRY(record->unknown ? cz_buf_addf(out, "null") : cz_jsonl_quote(out, record->targets));
   CZ_TRY(cz_buf_addf(out, ", \"output\": "));
   CZ_TRY(cz_jsonl_quote(out, s->task->outputs[i]));
-  return cz_buf_addf(out, "}\n");
+  return end_line(out, s, i);
 }
 
 /* Every output beside its input and answer, so that a score can be looked into, and so

@@ -311,12 +311,13 @@ static cz_status run_in(cz_session *s, const work *w) {
 }
 
 /** The hash to which a stage's checkpoint belongs: of IDENTITY (cz_stage_run) and of what the files
- * that NODE names hold, which are added to RECORD. */
+ * that NODE names hold, and the members in folders that IDENTITY names, which are added to RECORD.
+ */
 cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_session *s,
                                    const cz_stage_kind *kind, const cz_config_node *node,
                                    const cz_config_node *identity) {
   CZ_TRY(cz_stage_config_hash(hash, identity));
-  return cz_inputs_hash(&s->inputs, hash, record, kind->parts, node);
+  return cz_inputs_hash(&s->inputs, hash, record, kind->parts, node, identity);
 }
 
 /** Runs the stage that NODE (its resolved configuration, key `kind` included) describes

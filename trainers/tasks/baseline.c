@@ -5,12 +5,27 @@
 #include <string.h>
 #include <strings.h>
 
-const cz_simple cz_task_simple[] = {
-    {"keyword", cz_task_keyword}, {"naive_bayes", cz_task_naive_bayes}, {NULL, NULL}};
-
 /** Whether the set's records belong to classes that its labels name. */
 bool cz_task_classifies(const cz_task_set *set) {
   return set->comparison == CZ_COMPARE_LABEL && set->n_labels > 0;
+}
+
+/* Whether what such a set is trained on may be drawn by label. */
+static bool drawn_by_label(const cz_task_set *set) {
+  return cz_task_classifies(set) && set->row->drawn_by_label;
+}
+
+const cz_simple cz_task_simple[] = {
+    {"largest_class", drawn_by_label, cz_task_largest_class, .constant = true},
+    {"keyword", cz_task_classifies, cz_task_keyword, .constant = false},
+    {"naive_bayes", cz_task_classifies, cz_task_naive_bayes, .constant = false},
+    {.name = NULL}};
+
+/** The program called NAME besides the tasks' own baselines; null: there is none. */
+const cz_simple *cz_task_simple_find(const char *name) {
+  for (const cz_simple *s = cz_task_simple; s->name; s++)
+    if (!strcmp(s->name, name)) return s;
+  return NULL;
 }
 
 static int by_text(const void *a, const void *b) {
@@ -70,6 +85,20 @@ static const char *find_word(const char *text, const char *word) {
         !cz_bayes_in_word(at[n]))
       return at;
   return NULL;
+}
+
+/** Answers with the most frequent label of SET itself, of several the first in the order of the
+ * bytes: no constant answer gets more. Nobody knows it beforehand, but who does not beat it has not
+ * shown to have learned anything. For classifications whose training records are drawn by label. */
+cz_status cz_task_largest_class(bool *applies, const char **outputs, cz_arena *arena,
+                                const cz_task_set *train, const cz_task_set *set) {
+  const char *largest = NULL;
+  (void)arena, (void)train;
+  *applies = drawn_by_label(set);
+  if (!*applies) return CZ_OK;
+  CZ_TRY(majority(&largest, set));
+  for (size_t i = 0; i < set->n; i++) outputs[i] = largest;
+  return CZ_OK;
 }
 
 /* The label that occurs first in the record's fields; null when none does. */

@@ -87,6 +87,11 @@ typedef struct cz_task_record {
                     same number and lie side by side */
   const char *origin; /* what the record comes from, by a name that other tasks of the same data
                          share; null: its group alone */
+  const char *const *candidates; /* [n_candidates] texts, each once, one of which is to be chosen;
+                                    null: the task's records have none (cz_task_row) */
+  int32_t n_candidates;
+  const char *lacks; /* why it has not all the fields that other records have; null: it has */
+  int64_t line;      /* of its file, from 1, where a file has a record or several on each; else 0 */
 
   const char *inputs, *targets; /* what the model reads, what it must write */
   const char *source; /* what a summary or translation starts from, without prefix; the inputs where
@@ -113,10 +118,12 @@ typedef struct cz_task_set {
   const char *path;
   const char *unlabelled; /* why records have no answer: which column or member is missing, with
                              its place; or null */
+  int64_t line;           /* of the file, that is being read; 0: it is not read by lines */
   cz_arena *arena;
   cz_task_record *records;
   size_t n, cap;
-  const char *const *labels; /* in the order of the classes */
+  const char *const *labels;    /* in the order of the classes */
+  const char *const *spellings; /* of these in official files; null: as they are */
   int32_t n_labels;
   cz_task_metric metrics[CZ_TASK_METRICS]; /* CZ_METRIC_NONE ends the list */
   cz_task_comparison comparison;
@@ -131,11 +138,16 @@ typedef struct cz_task_row {
   cz_task_metric metrics[CZ_TASK_METRICS];
   cz_task_comparison comparison;
   cz_task_baseline baseline;
+  bool drawn_by_label; /* training records may be a few of each label: how often a label stands
+                          there says nothing of how often it is right */
   int64_t lead_words;
   cz_status (*describe)(cz_task_set *set); /* labels, scores and comparison from the configuration;
                                               null: the row says it all */
   cz_status (*read)(cz_task_set *set, const char *path);         /* adds the file's records */
   cz_status (*format)(cz_task_set *set, cz_task_record *record); /* their text-to-text form */
+  bool candidates;      /* each record has candidates of its own */
+  const char *target;   /* name of the field that a prompt's model is to write: whether it does says
+                           which of two labels a record has. Null: nothing is written */
   const void *layout;   /* what `read` and `format` must know of this task, or null */
   const char *sides[3]; /* parallel text: what the names of its two files end in, PATH.en and
                            PATH.de; null-terminated, none: one file */

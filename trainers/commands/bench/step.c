@@ -16,6 +16,7 @@
 #include "training/optimizer.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ typedef struct bench {
   cz_feed feed;
   int64_t tokens, texts; /* of a step */
   double seconds[MOST_STEPS], optimizer_seconds[MOST_STEPS];
+  double waited;                   /* the part of its threads' time that others had the cores */
   double ceilings[MOST_STEPS + 1]; /* rates of the products before the first step, after each */
   double began, drawing, start;    /* the command's beginning; seconds to draw parameters, and to
                                       the beginning of the first step */
@@ -278,10 +280,12 @@ static cz_status measure(bench *b, int64_t *rss) {
   }
   cz_graph_profile(b->graph, true);
   b->profiled = b->steps;
+  const double began = cz_seconds(), waited = cz_waited_seconds();
   for (int64_t i = 0; i < b->steps; i++) {
     CZ_TRY(one_step(b, i + 1, &b->seconds[i], &b->optimizer_seconds[i]));
     if (b->probe) b->ceilings[i + 1] = cz_product_probe_round(b->probe);
   }
+  b->waited = (cz_waited_seconds() - waited) / (cz_seconds() - began) / omp_get_max_threads();
   return CZ_OK;
 }
 
@@ -342,20 +346,20 @@ static json_t *summary_json(const bench *b, const summary *s) {
                                   "forward_seconds", x->forward, "backward_seconds", x->backward,
                                   "gflop", x->gflop, "share_of_step", x->seconds / s->mean));
   }
-  return json_pack("{s:s, s:s*, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, "
-                   "s:o, s:s?, s:o, "
-                   "s:f, s:f, s:I, s:I, s:o, s:o*}",
-                   "model", b->model_name, "task", b->task, "device", b->device->name, "dtype",
-                   b->dtype, "precision", b->dtype, "path", cz_device_path(b->device), "cpu",
-                   s->cpu, "isa", s->info.capability, "threads", omp_get_max_threads(), "texts",
-                   (json_int_t)b->texts, "tokens", (json_int_t)b->tokens, "step_seconds",
-                   s->seconds, "tokens_per_s", (double)b->tokens / s->seconds, "gflop_per_step",
-                   s->gflop, "gflop_per_s", s->gflop / s->seconds, "ceiling_gflop_per_s",
-                   number(s->ceiling, b->probe), "ceiling_by",
-                   b->probe ? cz_product_probe_by(b->probe) : NULL, "share",
-                   number(s->share, b->probe), "init_seconds", b->drawing, "start_seconds",
-                   b->start, "peak_rss_bytes", (json_int_t)s->rss, "steps", (json_int_t)b->steps,
-                   "by_op", by_op, "unwaited", b->unwaited ? unwaited_json(b) : NULL);
+  return json_pack(
+      "{s:s, s:s*, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f, "
+      "s:o, s:s?, s:o, "
+      "s:f, s:f, s:I, s:I, s:o, s:o, s:o*}",
+      "model", b->model_name, "task", b->task, "device", b->device->name, "dtype", b->dtype,
+      "precision", b->dtype, "path", cz_device_path(b->device), "cpu", s->cpu, "isa",
+      s->info.capability, "threads", omp_get_max_threads(), "texts", (json_int_t)b->texts, "tokens",
+      (json_int_t)b->tokens, "step_seconds", s->seconds, "tokens_per_s",
+      (double)b->tokens / s->seconds, "gflop_per_step", s->gflop, "gflop_per_s",
+      s->gflop / s->seconds, "ceiling_gflop_per_s", number(s->ceiling, b->probe), "ceiling_by",
+      b->probe ? cz_product_probe_by(b->probe) : NULL, "share", number(s->share, b->probe),
+      "init_seconds", b->drawing, "start_seconds", b->start, "peak_rss_bytes", (json_int_t)s->rss,
+      "steps", (json_int_t)b->steps, "waited", number(b->waited, b->probe && !isnan(b->waited)),
+      "by_op", by_op, "unwaited", b->unwaited ? unwaited_json(b) : NULL);
 }
 
 static void print_summary(const bench *b, const summary *s) {
@@ -367,6 +371,10 @@ static void print_summary(const bench *b, const summary *s) {
            s->gflop / s->seconds, s->ceiling, cz_product_probe_by(b->probe), 100 * s->share);
   else
     printf("%.1f GFLOP/s\n", s->gflop / s->seconds);
+  if (b->probe && b->waited > 0.05)
+    printf(
+        "others had the cores for %.0f %% of its threads' time: neither rate nor share says much\n",
+        100 * b->waited);
   if (b->unwaited)
     printf("the device's part %.3f ms, the host's to submit it %.3f ms: the device waits for the "
            "host %.1f %% of a step; one that is waited for takes %.3f ms\n",

@@ -33,6 +33,23 @@ bool cz_axis_paper_by_value(const cz_results *r, size_t column, size_t row) {
   return false;
 }
 
+/** Whether the row of the file that ROW is of has a line over the axis under COLUMN. */
+bool cz_axis_has_line(const cz_comparison *t, size_t column, size_t row) {
+  const cz_plan *p = &t->results->plan;
+  for (size_t k = row; k < p->n_rows; k++)
+    if (!strcmp(p->rows[k].listed, p->rows[row].listed) && cz_compare_shows(t, column, k))
+      return true;
+  return false;
+}
+
+/** Whether something under COLUMN is by the axis's value: rows that stand once need no table. */
+bool cz_axis_has_table(const cz_comparison *t, size_t column) {
+  const cz_plan *p = &t->results->plan;
+  for (size_t row = 0; row < p->n_rows; row++)
+    if (p->rows[row].point != SIZE_MAX && cz_compare_shows(t, column, row)) return true;
+  return false;
+}
+
 /* Where program KIND stands among those beside ROW, which has a value of the axis; CZ_BASELINES: it
  * does not. */
 static size_t program_at(const cz_results *r, size_t column, size_t row, const char *kind) {
@@ -123,6 +140,11 @@ static cz_status add_at(cz_grid *g, const cz_comparison *t, size_t column, size_
   return cz_grid_add(g, "%s  ", cz_number_of(c->paper, 2).text);
 }
 
+/* Ends a line with LAST, below the paper's where that has numbers. */
+static cz_status end_line(cz_grid *g, const cz_results *r, size_t column, const char *last) {
+  return cz_compare_has_paper(r, column) ? cz_grid_add(g, "%s", last) : CZ_OK;
+}
+
 /* A line of one row of the file: its name or what the line has, the values, LAST. */
 static cz_status row_line(cz_grid *g, const cz_comparison *t, size_t column, size_t row, line what,
                           const char *last) {
@@ -135,7 +157,7 @@ static cz_status row_line(cz_grid *g, const cz_comparison *t, size_t column, siz
                                                      : cz_axis_row(p, p->rows[row].listed, k);
     CZ_TRY(at == SIZE_MAX ? cz_grid_add(g, "%s", "") : add_at(g, t, column, at, what));
   }
-  return cz_grid_add(g, "%s", last);
+  return end_line(g, t->results, column, last);
 }
 
 /* Means of one row of the file, below them its differences to the control, and what the paper has
@@ -162,35 +184,43 @@ static cz_status program_lines(cz_grid *g, const cz_results *r, size_t column) {
       cz_buf_free(&text);
       CZ_TRY(st);
     }
-    CZ_TRY(cz_grid_add(g, "%s", ""));
+    CZ_TRY(end_line(g, r, column, ""));
   }
   return CZ_OK;
 }
 
 static cz_status order_line(cz_grid *g, const cz_comparison *t, size_t column) {
   const cz_plan *p = &t->results->plan;
-  if (!p->columns[column].paper) return CZ_OK;
+  if (!p->columns[column].paper || !cz_compare_has_paper(t->results, column)) return CZ_OK;
   CZ_TRY(cz_grid_add(g, "Kendall with the paper"));
   for (size_t k = 0; k < p->axis.n; k++) {
     cz_agreement a;
     CZ_TRY(cz_compare_agreement(&a, t, column, k));
     CZ_TRY(cz_grid_add(g, "%s  ", cz_number_of(a.kendall, 2).text));
   }
-  return cz_grid_add(g, "%s", "");
+  return end_line(g, t->results, column, "");
+}
+
+/* The table's name; of an axis that sets one key that one, of several the file has them. */
+static cz_status add_title(cz_buf *out, const cz_plan *p, size_t column) {
+  const bool one = p->axis.n_keys < 2;
+  return cz_buf_addf(out, "%s by %s%s%s%s\n", p->columns[column].name, p->axis.name,
+                     one ? " (" : "", one ? p->axis.set : "", one ? ")" : "");
 }
 
 static cz_status print_column(cz_buf *out, const cz_comparison *t, size_t column, bool colours) {
   const cz_plan *p = &t->results->plan;
-  const cz_column *c = &p->columns[column];
-  cz_grid g = {.columns = p->axis.n + 2};
+  cz_grid g = {.columns = p->axis.n + 1 + cz_compare_has_paper(t->results, column)};
   cz_status st;
-  CZ_GO(st, cz_buf_addf(out, "%s by %s (%s)\n", c->name, p->axis.name, p->axis.set), done);
+  if (!cz_axis_has_table(t, column)) return CZ_OK;
+  CZ_GO(st, add_title(out, p, column), done);
   CZ_GO(st, cz_grid_add(&g, "row"), done);
   for (size_t k = 0; k < p->axis.n; k++)
     CZ_GO(st, cz_grid_add(&g, "%s  ", p->axis.values[k]), done);
-  CZ_GO(st, cz_grid_add(&g, "the paper's"), done);
+  CZ_GO(st, end_line(&g, t->results, column, "the paper's"), done);
   for (size_t row = 0; row < p->n_rows; row++)
-    if (cz_axis_first(p, row)) CZ_GO(st, row_lines(&g, t, column, row), done);
+    if (cz_axis_first(p, row) && cz_axis_has_line(t, column, row))
+      CZ_GO(st, row_lines(&g, t, column, row), done);
   CZ_GO(st, program_lines(&g, t->results, column), done);
   CZ_GO(st, order_line(&g, t, column), done);
   CZ_GO(st, cz_grid_print(out, &g, 1, colours), done);
@@ -213,20 +243,37 @@ static double took(const cz_row_point *at, int what) {
   return what == 0 ? 1e-6 * at->tokens : what == 1 ? at->seconds : at->loss;
 }
 
+/* Whether some value has a loss: one stage trains at it, and says what it ended with. */
+static bool has_loss(const cz_results *r) {
+  for (size_t row = 0; row < r->plan.n_rows; row++)
+    if (isfinite(r->points[row].loss)) return true;
+  return false;
+}
+
+/* What the numbers are of: of a budget up to each value, else of a row's stages together at it. */
+static cz_status add_costs_title(cz_buf *out, const cz_plan *p) {
+  if (p->axis.steps)
+    return cz_buf_addf(out, "%s up to each %s, mean over seeds\n", p->axis.stages, p->axis.name);
+  return cz_buf_addf(out,
+                     "What a row took at each %s, in the stages that the axis sets, mean over "
+                     "seeds\n",
+                     p->axis.name);
+}
+
 static cz_status print_costs(cz_buf *out, const cz_comparison *t, bool colours) {
   static const char *const names[] = {"million tokens", "seconds", "loss"};
   static const int digits[] = {3, 1, 2};
   const cz_plan *p = &t->results->plan;
+  const int lines = 2 + has_loss(t->results);
   cz_grid g = {.columns = p->axis.n + 2};
   cz_status st;
-  CZ_GO(st, cz_buf_addf(out, "%s up to each %s, mean over seeds\n", p->axis.stages, p->axis.name),
-        done);
+  CZ_GO(st, add_costs_title(out, p), done);
   CZ_GO(st, cz_grid_add(&g, "row"), done);
   CZ_GO(st, cz_grid_add(&g, "what"), done);
   for (size_t k = 0; k < p->axis.n; k++) CZ_GO(st, cz_grid_add(&g, "%s", p->axis.values[k]), done);
   for (size_t row = 0; row < p->n_rows; row++) {
     if (!cz_axis_first(p, row) || p->rows[row].point == SIZE_MAX) continue;
-    for (int what = 0; what < 3; what++) {
+    for (int what = 0; what < lines; what++) {
       CZ_GO(st, cz_grid_add(&g, "%s", what ? "" : p->rows[row].listed), done);
       CZ_GO(st, cz_grid_add(&g, "%s", names[what]), done);
       for (size_t k = 0; k < p->axis.n; k++) {

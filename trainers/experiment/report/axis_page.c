@@ -88,7 +88,7 @@ static cz_status paper_figure(cz_buf *out, const cz_comparison *t, size_t column
                       "ours, with the 95 % interval of the mean", second);
 }
 
-static cz_status head_cells(cz_buf *out, const cz_plan *p, size_t column) {
+static cz_status head_cells(cz_buf *out, const cz_plan *p, size_t column, bool paper) {
   CZ_TRY(cz_buf_addf(out, "<div class=\"wide\"><table>\n<thead><tr><th>"));
   CZ_TRY(cz_html_text(out, p->columns[column].name));
   CZ_TRY(cz_buf_addf(out, "</th>"));
@@ -97,7 +97,7 @@ static cz_status head_cells(cz_buf *out, const cz_plan *p, size_t column) {
     CZ_TRY(cz_html_text(out, p->axis.values[k]));
     CZ_TRY(cz_buf_addf(out, "</th>"));
   }
-  return cz_buf_addf(out, "<th>the paper's</th></tr></thead>\n<tbody>\n");
+  return cz_buf_addf(out, "%s</tr></thead>\n<tbody>\n", paper ? "<th>the paper's</th>" : "");
 }
 
 /* The mean at a value; below it the difference to the control with its interval, and the paper's
@@ -127,16 +127,17 @@ static cz_status program_rows(cz_buf *out, const cz_results *r, size_t column) {
       CZ_TRY(cz_axis_program(out, r, column, kind, k));
       CZ_TRY(cz_buf_addf(out, "</td>"));
     }
-    CZ_TRY(cz_buf_addf(out, "<td></td></tr>\n"));
+    CZ_TRY(cz_buf_addf(out, "%s</tr>\n", cz_compare_has_paper(r, column) ? "<td></td>" : ""));
   }
   return CZ_OK;
 }
 
 static cz_status column_table(cz_buf *out, const cz_comparison *t, size_t column) {
   const cz_plan *p = &t->results->plan;
-  CZ_TRY(head_cells(out, p, column));
+  const bool has_paper = cz_compare_has_paper(t->results, column);
+  CZ_TRY(head_cells(out, p, column, has_paper));
   for (size_t row = 0; row < p->n_rows; row++) {
-    if (!cz_axis_first(p, row)) continue;
+    if (!cz_axis_first(p, row) || !cz_axis_has_line(t, column, row)) continue;
     CZ_TRY(cz_buf_addf(out, "<tr><td>"));
     CZ_TRY(cz_html_text(out, p->rows[row].listed));
     CZ_TRY(cz_buf_addf(out, "</td>"));
@@ -150,11 +151,15 @@ static cz_status column_table(cz_buf *out, const cz_comparison *t, size_t column
         CZ_TRY(value_cell(out, cz_compare_at(t, column, at), by_value));
     }
     const double paper = t->results->paper[column * p->n_rows + row];
-    CZ_TRY(cz_buf_addf(out, "<td>%s</td></tr>\n", by_value ? "" : cz_number_of(paper, 2).text));
+    if (has_paper)
+      CZ_TRY(cz_buf_addf(out, "<td>%s</td>", by_value ? "" : cz_number_of(paper, 2).text));
+    CZ_TRY(cz_buf_addf(out, "</tr>\n"));
   }
   CZ_TRY(program_rows(out, t->results, column));
+  CZ_TRY(cz_buf_addf(out, "</tbody></table></div>\n"));
+  if (!t->control_tests) return CZ_OK;
   return cz_buf_addf(out,
-                     "</tbody></table></div>\n<p class=\"soft\">The second line of a cell "
+                     "<p class=\"soft\">The second line of a cell "
                      "is the difference to the control with its paired 95 %% interval, + where "
                      "it is above 0, at most 5 %% for the whole table, corrected for its %zu "
                      "comparison%s with the control (Holm).</p>\n",
@@ -183,13 +188,15 @@ cz_status cz_axis_figures(cz_buf *out, const cz_comparison *t) {
             "depend on it is a level line.</p>\n<div class=\"plots\">\n"),
         done);
   for (size_t c = 0; c < p->n_columns; c++) {
+    if (!cz_axis_has_table(t, c)) continue;
     CZ_GO(st, column_figure(out, t, c, p->axis.steps ? BY_TOKENS : BY_VALUE, series, numbers),
           done);
     if (p->axis.steps) CZ_GO(st, column_figure(out, t, c, BY_SECONDS, series, numbers), done);
     CZ_GO(st, paper_figure(out, t, c, dots), done);
   }
   CZ_GO(st, cz_buf_addf(out, "</div>\n"), done);
-  for (size_t c = 0; c < p->n_columns; c++) CZ_GO(st, column_table(out, t, c), done);
+  for (size_t c = 0; c < p->n_columns; c++)
+    if (cz_axis_has_table(t, c)) CZ_GO(st, column_table(out, t, c), done);
 done:
   free(numbers);
   free(dots);

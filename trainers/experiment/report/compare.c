@@ -2,6 +2,7 @@
 #include "experiment/report/contrasts.h"
 #include "experiment/report/table.h"
 #include "metrics/scores.h"
+#include "tasks/baseline.h"
 #include "tasks/score.h"
 
 #include <math.h>
@@ -34,7 +35,7 @@ static cz_verdict fill_lead(cz_interval *lead, const cz_results *r, size_t colum
   const double *mine = values_of(r, column, row);
   size_t n = 0;
   if (!b->n) return CZ_VERDICT_NONE;
-  const double *theirs = b->of_seed[strongest ? b->strongest : 0];
+  const double *theirs = b->of_seed[strongest ? b->strongest : b->weakest];
   for (size_t s = 0; s < r->plan.n_seeds; s++)
     if (!isnan(mine[s]) && !isnan(theirs[s])) x[n++] = mine[s] - theirs[s];
   if (!n) return CZ_VERDICT_NONE;
@@ -176,6 +177,21 @@ const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row) 
   return &c->cells[column * c->results->plan.n_rows + row];
 }
 
+/** Whether ROW has something to say under COLUMN: a value, or why it has none. A run that is not
+ * finished may get one yet. */
+bool cz_compare_shows(const cz_comparison *c, size_t column, size_t row) {
+  const cz_results *r = c->results;
+  return r->done < r->total || cz_compare_at(c, column, row)->ours.n ||
+         r->undefined[column * r->plan.n_rows + row].seeds;
+}
+
+/** Whether the paper has a number under COLUMN. */
+bool cz_compare_has_paper(const cz_results *r, size_t column) {
+  for (size_t row = 0; row < r->plan.n_rows; row++)
+    if (!isnan(r->paper[column * r->plan.n_rows + row])) return true;
+  return false;
+}
+
 /* How many rows of COLUMN have a value, and under how many of them the noise of the test
  * examples is known. */
 static size_t rows_with_examples(const cz_comparison *c, size_t column, size_t *rows) {
@@ -263,15 +279,17 @@ done:
   return st;
 }
 
-static const char *plainly(const char *kind) {
+static const char *plainly(const char *kind, bool strongest) {
   static const char *const said[][2] = {
       {"majority", "always answering with the most frequent label"},
+      {"largest_class", "always answering with the most frequent label of the test texts"},
       {"keyword", "answering with the label word that stands in the input"},
       {"naive_bayes", "naive Bayes over the words of the input"},
       {"strongest", "the strongest simple program of each task"},
       {"each", "the strongest simple program of each row"},
       {"copy", "copying the input"},
       {"lead", "copying the first words of the input"}};
+  if (kind && !strongest && !strcmp(kind, "each")) return "the weakest simple program of each row";
   for (size_t i = 0; i < sizeof said / sizeof *said; i++)
     if (kind && !strcmp(kind, said[i][0])) return said[i][1];
   return "the programs that know nothing";
@@ -387,6 +405,12 @@ const char *cz_compare_kind(const cz_results *r, size_t column, bool strongest) 
   return kind;
 }
 
+/* Whether program KIND learned from a row's own texts, where rows have their own. */
+static bool learned(const char *kind) {
+  const cz_simple *s = kind ? cz_task_simple_find(kind) : NULL;
+  return !s || !s->constant;
+}
+
 /* What the programs of the rows get: one number, or the lowest and highest of each row's own. */
 static cz_status add_scores(cz_buf *out, const cz_results *r, size_t column, bool strongest) {
   double low = INFINITY, high = -INFINITY;
@@ -398,11 +422,13 @@ static cz_status add_scores(cz_buf *out, const cz_results *r, size_t column, boo
   }
   CZ_TRY(cz_buf_addf(out, "%.2f", low));
   if (low < high) CZ_TRY(cz_buf_addf(out, " to %.2f", high));
-  return cz_buf_addf(out, ", from the row's own texts");
+  return learned(cz_compare_kind(r, column, strongest))
+             ? cz_buf_addf(out, ", from the row's own texts")
+             : CZ_OK;
 }
 
-/** One sentence: who does, and who does not, beat a column's strongest baseline, or its first one,
- * which knows least. Nothing when there is no such score. */
+/** One sentence: who does, and who does not, beat a column's strongest baseline, or its weakest
+ * one, which knows least. Nothing when there is no such score. */
 cz_status cz_compare_baseline(cz_buf *out, const cz_comparison *c, size_t column, bool strongest) {
   cz_buf score = {0};
   leads l;
@@ -412,7 +438,8 @@ cz_status cz_compare_baseline(cz_buf *out, const cz_comparison *c, size_t column
   if (l.n_fails + l.n_above + l.n_beats == 0) goto done;
   CZ_GO(st, add_scores(&score, c->results, column, strongest), done);
   CZ_GO(st, cz_buf_addf(out, "%s: ", c->results->plan.columns[column].name), done);
-  st = say_leads(out, &l, plainly(cz_compare_kind(c->results, column, strongest)), score.data);
+  st = say_leads(out, &l, plainly(cz_compare_kind(c->results, column, strongest), strongest),
+                 score.data);
 done:
   cz_buf_free(&score);
   free_leads(&l);

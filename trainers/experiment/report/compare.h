@@ -25,7 +25,7 @@ typedef struct cz_cell {    /* one row under one column */
   cz_interval ours;         /* over the seeds that exist; n 0: none yet */
   cz_interval difference;   /* to the plan's `baseline` row; n 0: none */
   cz_interval over_control; /* difference to the plan's control; n 0: none */
-  cz_interval lead;         /* over the tasks' own baseline; n 0: none */
+  cz_interval lead;         /* over the weakest program; n 0: none */
   cz_interval best_lead;    /* over the strongest baseline; n 0: none */
   double p;                 /* that the difference is 0, corrected (Holm); NaN: not known, as
                                without the examples' noise where test examples are behind it */
@@ -61,6 +61,8 @@ typedef struct cz_comparison {
 CZ_MUST cz_status cz_compare_open(cz_comparison *c, const cz_results *r);
 void cz_compare_close(cz_comparison *c);
 const cz_cell *cz_compare_at(const cz_comparison *c, size_t column, size_t row);
+bool cz_compare_shows(const cz_comparison *c, size_t column, size_t row);
+bool cz_compare_has_paper(const cz_results *r, size_t column);
 void cz_compare_ends(double ends[2], const cz_comparison *c, size_t column, size_t row);
 CZ_MUST cz_status cz_compare_difference(cz_interval *difference, const cz_results *r, size_t column,
                                         size_t row, size_t other, const cz_noise *examples);

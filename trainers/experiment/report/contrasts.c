@@ -60,12 +60,16 @@ cz_seeds_draw cz_contrasts_draws(const cz_plan *p, const cz_pair *pair) {
   return a > b ? a : b;
 }
 
+static const char *const over[][2] = {
+    [CZ_SEEDS_PLAIN] = {"seeds", "seed"},
+    [CZ_SEEDS_DRAWS] = {"draws of T", "draw of T"},
+    [CZ_SEEDS_ONE_T] = {"repetitions on one T", "repetition on one T"}};
+
 /** What a deviation over such seeds is over, in words. */
-const char *cz_contrasts_over(cz_seeds_draw d) {
-  return d == CZ_SEEDS_DRAWS   ? "draws of T"
-         : d == CZ_SEEDS_ONE_T ? "repetitions on one T"
-                               : "seeds";
-}
+const char *cz_contrasts_over(cz_seeds_draw d) { return over[d][0]; }
+
+/** The same behind N of them, as `1 draw of T`. */
+const char *cz_contrasts_counted(cz_seeds_draw d, size_t n) { return over[d][n == 1]; }
 
 /* " at 50 labelled texts"; nothing without an axis. */
 static cz_status add_point(cz_buf *out, const cz_plan *p, const cz_pair *pair, bool named) {
@@ -182,12 +186,13 @@ cz_status cz_contrasts_words(cz_buf *out, const cz_comparison *t, size_t column)
 }
 
 /** Appends a sentence that says which deviation the report's numbers are, where rows have a T:
- * over draws of it, or over repetitions on one. */
+ * over draws of it, or over repetitions on one. One seed has no deviation. */
 cz_status cz_contrasts_deviation(cz_buf *out, const cz_comparison *t) {
   const cz_plan *p = &t->results->plan;
   size_t n[3] = {0};
   cz_buf one = {0};
   cz_status st = CZ_OK;
+  if (p->n_seeds < 2) return CZ_OK;
   for (size_t r = 0; r < p->n_rows && st == CZ_OK; r++) {
     const cz_seeds_draw d = cz_plan_row_draws(p, r);
     if (d == CZ_SEEDS_ONE_T) st = cz_buf_addf(&one, "%s%s", one.len ? ", " : "", p->rows[r].name);
@@ -208,6 +213,18 @@ cz_status cz_contrasts_deviation(cz_buf *out, const cz_comparison *t) {
   return st;
 }
 
+/* Whether test I of the plan says something under COLUMN: a difference, or that one is missing as
+ * yet. Both rows may have the column's number under no seed at all. */
+static bool shows(const cz_comparison *t, size_t column, size_t i) {
+  return t->results->done < t->results->total || cz_contrasts_at(t, column, i)->difference.n;
+}
+
+static bool shows_some(const cz_comparison *t, size_t column) {
+  for (size_t i = 0; i < t->results->plan.n_pairs; i++)
+    if (shows(t, column, i)) return true;
+  return false;
+}
+
 static cz_status pair_cells(cz_grid *g, const cz_comparison *t, size_t column, size_t i) {
   const cz_plan *p = &t->results->plan;
   const cz_pair *pair = &p->pairs[i];
@@ -216,7 +233,7 @@ static cz_status pair_cells(cz_grid *g, const cz_comparison *t, size_t column, s
   CZ_TRY(cz_grid_add(g, "%s minus %s", p->contrasts[pair->contrast].rows[0],
                      p->contrasts[pair->contrast].rows[1]));
   CZ_TRY(cz_grid_add(g, "%s", pair->point == SIZE_MAX ? "-" : p->axis.values[pair->point]));
-  CZ_TRY(cz_grid_add(g, "%zu %s", d->n, cz_contrasts_over(cz_contrasts_draws(p, pair))));
+  CZ_TRY(cz_grid_add(g, "%zu %s", d->n, cz_contrasts_counted(cz_contrasts_draws(p, pair), d->n)));
   CZ_TRY(cz_grid_add(g, "%s ± %s", cz_number_signed(d->n ? d->mean : NAN).text,
                      cz_number_of(d->n > 1 ? d->half : NAN, 2).text));
   CZ_TRY(cz_grid_add(g, "%s, %s", cz_number_of(d->n ? d->seeds.error : NAN, 2).text,
@@ -235,16 +252,18 @@ static cz_status fill_grid(cz_grid *g, const cz_comparison *t, size_t column) {
   for (size_t i = 0; i < FIELDS; i++)
     CZ_TRY(cz_grid_add(
         g, "%s", i == 1 && t->results->plan.axis.node ? t->results->plan.axis.name : header[i]));
-  for (size_t i = 0; i < t->results->plan.n_pairs; i++) CZ_TRY(pair_cells(g, t, column, i));
+  for (size_t i = 0; i < t->results->plan.n_pairs; i++)
+    if (shows(t, column, i)) CZ_TRY(pair_cells(g, t, column, i));
   return CZ_OK;
 }
 
-/** Appends the contrasts as tables, one a column; nothing without contrasts. */
+/** Appends the contrasts as tables, one a column that has some; nothing without contrasts. */
 cz_status cz_contrasts_text(cz_buf *out, const cz_comparison *t, bool colours) {
   const cz_plan *p = &t->results->plan;
   for (size_t c = 0; c < p->n_columns && p->n_pairs; c++) {
     cz_grid g = {0};
     cz_status st;
+    if (!shows_some(t, c)) continue;
     CZ_GO(st,
           cz_buf_addf(out,
                       "%s: contrasts, paired over seeds and test examples; corrected for %zu "
@@ -261,17 +280,20 @@ cz_status cz_contrasts_text(cz_buf *out, const cz_comparison *t, bool colours) {
   return CZ_OK;
 }
 
-/** Appends the contrasts as tables of the page; nothing without contrasts. */
+/** Appends the contrasts as tables of the page, one a column that has some; nothing without any. */
 cz_status cz_contrasts_page(cz_buf *out, const cz_comparison *t) {
   const cz_plan *p = &t->results->plan;
   cz_grid g = {0};
   cz_status st = CZ_OK;
-  if (!p->n_pairs) return CZ_OK;
+  size_t first = 0;
+  while (first < p->n_columns && !shows_some(t, first)) first++;
+  if (first == p->n_columns) return CZ_OK;
   CZ_TRY(cz_buf_addf(out, "<h2>Contrasts</h2>\n<p class=\"soft\">The difference of two rows at the "
                           "same value, paired over seeds and test examples, with its 95 %% "
                           "interval; probabilities are corrected for all tests of a column "
                           "(Holm).</p>\n"));
-  for (size_t c = 0; c < p->n_columns && st == CZ_OK; c++) {
+  for (size_t c = first; c < p->n_columns && st == CZ_OK; c++) {
+    if (!shows_some(t, c)) continue;
     CZ_GO(st, fill_grid(&g, t, c), done);
     CZ_GO(st, cz_grid_page(out, &g, p->columns[c].name), done);
     cz_grid_free(&g);

@@ -11,6 +11,7 @@ CZ_MUST cz_status cz_contrasts_fill(cz_comparison *t);
 const cz_pair_cell *cz_contrasts_at(const cz_comparison *t, size_t column, size_t pair);
 cz_seeds_draw cz_contrasts_draws(const cz_plan *p, const cz_pair *pair);
 const char *cz_contrasts_over(cz_seeds_draw d);
+const char *cz_contrasts_counted(cz_seeds_draw d, size_t n);
 CZ_MUST cz_status cz_contrasts_words(cz_buf *out, const cz_comparison *t, size_t column);
 CZ_MUST cz_status cz_contrasts_deviation(cz_buf *out, const cz_comparison *t);
 CZ_MUST cz_status cz_contrasts_text(cz_buf *out, const cz_comparison *t, bool colours);

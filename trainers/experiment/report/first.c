@@ -7,6 +7,7 @@
 #include "experiment/report/table.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Rows of one kind, as a list in words. */
@@ -291,42 +292,64 @@ done:
   return st;
 }
 
-/* The rows with the highest mean and the next at POINT; SIZE_MAX: there are none such. */
-static void two_highest(size_t best[2], const cz_comparison *c, size_t column, size_t point) {
+/* A mean as it is printed: an order that two printed numbers do not show is none to speak of. */
+static double printed(double mean) { return strtod(cz_number_of(mean, 2).text, NULL); }
+
+/* The highest mean below BELOW, as printed, of the rows at POINT; -infinity: there is none. The
+ * names of the rows that have it. */
+static cz_status add_highest(names *list, double *highest, const cz_comparison *c, size_t column,
+                             size_t point, double below) {
   const cz_plan *p = &c->results->plan;
-  best[0] = best[1] = SIZE_MAX;
-  for (size_t row = 0; row < p->n_rows; row++) {
-    const cz_interval *x = &cz_compare_at(c, column, row)->ours;
-    if ((p->rows[row].point != point && p->rows[row].point != SIZE_MAX) || !x->n) continue;
-    if (best[0] == SIZE_MAX || x->mean > cz_compare_at(c, column, best[0])->ours.mean)
-      best[1] = best[0], best[0] = row;
-    else if (best[1] == SIZE_MAX || x->mean > cz_compare_at(c, column, best[1])->ours.mean)
-      best[1] = row;
-  }
+  *highest = -INFINITY;
+  for (int pass = 0; pass < 2; pass++)
+    for (size_t row = 0; row < p->n_rows; row++) {
+      const cz_interval *x = &cz_compare_at(c, column, row)->ours;
+      if ((p->rows[row].point != point && p->rows[row].point != SIZE_MAX) || !x->n) continue;
+      const double mean = printed(x->mean);
+      if (pass == 0 && mean < below) *highest = fmax(*highest, mean);
+      if (pass == 1 && mean == *highest) CZ_TRY(add_name(list, p->rows[row].listed));
+    }
+  return CZ_OK;
+}
+
+/* " at 50 labelled PET (55.40), then supervised (52.53)"; rows with one mean are level. Nothing
+ * where fewer than two rows have one. */
+static cz_status leaders_at(cz_buf *out, const cz_comparison *c, size_t column, size_t point,
+                            bool first) {
+  const cz_axis *axis = &c->results->plan.axis;
+  double mean[2];
+  names rows[2];
+  cz_status st;
+  memset(rows, 0, sizeof rows);
+  CZ_GO(st, add_highest(&rows[0], &mean[0], c, column, point, INFINITY), done);
+  CZ_GO(st, add_highest(&rows[1], &mean[1], c, column, point, mean[0]), done);
+  if (rows[0].n + rows[1].n < 2) goto done;
+  CZ_GO(st,
+        first ? cz_buf_addf(out, "%s: highest mean at %s %s", c->results->plan.columns[column].name,
+                            axis->values[point], axis->name)
+              : cz_buf_addf(out, "; at %s", axis->values[point]),
+        done);
+  for (int i = 0; i < 2 && rows[i].n; i++)
+    CZ_GO(st,
+          cz_buf_addf(out, "%s %s%s (%s)", i ? ", then" : "", rows[i].text.data,
+                      rows[i].n > 1 ? " level" : "", cz_number_of(mean[i], 2).text),
+          done);
+done:
+  cz_buf_free(&rows[0].text);
+  cz_buf_free(&rows[1].text);
+  return st;
 }
 
 /* One sentence: which row has the highest mean at each value of an axis that is no budget. Rows of
  * a run that is not finished have unlike numbers of seeds. */
 static cz_status leaders_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_plan *p = &c->results->plan;
-  bool said = false;
+  const size_t before = out->len;
   if (p->axis.steps || c->results->done < c->results->total ||
       !cz_column_all_scores(&p->columns[column]))
     return CZ_OK;
-  for (size_t k = 0; k < p->axis.n; k++) {
-    size_t best[2];
-    two_highest(best, c, column, k);
-    if (best[1] == SIZE_MAX) continue;
-    if (!said) CZ_TRY(cz_buf_addf(out, "%s: highest mean", p->columns[column].name));
-    CZ_TRY(cz_buf_addf(out, "%s at %s%s%s", said ? ";" : "", p->axis.values[k], said ? "" : " ",
-                       said ? "" : p->axis.name));
-    CZ_TRY(cz_buf_addf(out, " %s (%s), then %s (%s)", p->rows[best[0]].listed,
-                       cz_number_of(cz_compare_at(c, column, best[0])->ours.mean, 2).text,
-                       p->rows[best[1]].listed,
-                       cz_number_of(cz_compare_at(c, column, best[1])->ours.mean, 2).text));
-    said = true;
-  }
-  return said ? cz_buf_addf(out, "; means decide this, not intervals.\n") : CZ_OK;
+  for (size_t k = 0; k < p->axis.n; k++) CZ_TRY(leaders_at(out, c, column, k, out->len == before));
+  return out->len > before ? cz_buf_addf(out, "; means decide this, not intervals.\n") : CZ_OK;
 }
 
 /* In which precision the finished stages train; nothing where it is float32 alone. */
@@ -344,7 +367,7 @@ static bool has_weaker(const cz_comparison *c, size_t column) {
   bool weaker = false;
   for (size_t row = 0; row < c->results->plan.n_rows; row++) {
     const cz_baselines *b = cz_results_baselines(c->results, column, row);
-    weaker |= b->n > 1 && b->strongest != 0;
+    weaker |= b->n > 1 && b->value[b->strongest] > b->value[b->weakest];
   }
   return weaker;
 }

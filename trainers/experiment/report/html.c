@@ -1,5 +1,5 @@
 /* The report as one page that needs nothing from outside: tables, remarks, dot plots
- * beside the paper's, loss curves. */
+ * beside the paper's where there are any, loss curves. */
 #include "experiment/report/report.h"
 #include "experiment/report/axis.h"
 #include "experiment/report/compare.h"
@@ -244,12 +244,16 @@ static cz_status column_plot(cz_buf *out, const cz_comparison *t, size_t column,
 
 static cz_status dot_plots(cz_buf *out, const cz_comparison *t) {
   const cz_results *r = t->results;
+  bool paper = false;
   cz_dot *dots;
+  for (size_t c = 0; c < r->plan.n_columns; c++) paper |= cz_compare_has_paper(r, c);
   CZ_TRY(cz_alloc(&dots, r->plan.n_rows, sizeof *dots));
-  cz_status st =
-      cz_buf_addf(out, "<h2>Rows with their noise, beside the paper's</h2>\n<p class=\"soft\">The "
-                       "dashed line is the strongest simple baseline. The scales "
-                       "of the two halves differ: look at the order.</p>\n<div class=\"plots\">\n");
+  cz_status st = cz_buf_addf(
+      out,
+      "<h2>Rows with their noise%s</h2>\n<p class=\"soft\">The dashed line is the strongest simple "
+      "baseline.%s</p>\n<div class=\"plots\">\n",
+      paper ? ", beside the paper's" : "",
+      paper ? " The scales of the two halves differ: look at the order." : "");
   for (size_t c = 0; c < r->plan.n_columns && st == CZ_OK; c++) st = column_plot(out, t, c, dots);
   if (st == CZ_OK) st = cz_buf_addf(out, "</div>\n");
   free(dots);

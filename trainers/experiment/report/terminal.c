@@ -112,7 +112,7 @@ static cz_status column_header(cz_grid *g, const cz_results *r, size_t column) {
 static cz_status add_seeds(cz_grid *g, const cz_plan *p, size_t row, size_t n) {
   const cz_seeds_draw d = cz_plan_row_draws(p, row);
   if (d == CZ_SEEDS_PLAIN) return cz_grid_add(g, "%zu", n);
-  return cz_grid_add(g, "%zu %s", n, cz_contrasts_over(d));
+  return cz_grid_add(g, "%zu %s", n, cz_contrasts_counted(d, n));
 }
 
 static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) {
@@ -122,6 +122,7 @@ static cz_status column_rows(cz_grid *g, const cz_comparison *t, size_t column) 
     const cz_cell *c = cz_compare_at(t, column, row);
     const cz_interval *x = &c->ours, *d = &c->difference;
     double ends[2];
+    if (!cz_compare_shows(t, column, row)) continue;
     CZ_TRY(cz_grid_add(g, "%s", p->rows[row].name));
     CZ_TRY(add_seeds(g, p, row, x->n));
     CZ_TRY(add_mean(g, x, &t->results->undefined[column * p->n_rows + row]));
@@ -276,8 +277,10 @@ static cz_status print_size(cz_buf *out, const cz_results *r) {
   bool below = false;
   for (size_t row = 0; row < p->n_rows; row++)
     listed += cz_axis_first(p, row), below |= has_paper(r, row);
-  CZ_TRY(cz_buf_addf(out, "%zu rows", listed));
-  if (p->axis.node) CZ_TRY(cz_buf_addf(out, ", %zu values of %s", p->axis.n, p->axis.name));
+  CZ_TRY(cz_buf_addf(out, "%zu row%s", listed, listed == 1 ? "" : "s"));
+  if (p->axis.node)
+    CZ_TRY(cz_buf_addf(out, ", %zu value%s of %s", p->axis.n, p->axis.n == 1 ? "" : "s",
+                       p->axis.name));
   return cz_buf_addf(
       out,
       ", %zu seed%s; mean ± sample deviation over seeds%s; the simple "

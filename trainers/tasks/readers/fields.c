@@ -195,6 +195,7 @@ cz_status cz_json_records(cz_task_set *set, const char *path, cz_json_record_fn 
   CZ_GO(st, cz_lines_open(&l, path), done);
   while (cz_lines_next_record(&l, &line)) {
     const cz_field_place place = cz_lines_place(&l, 0);
+    set->line = l.number;
     CZ_GO(st, cz_json_line(&object, &l, line), done);
     CZ_GO(st, add(set, object, place.text), done);
     json_decref(object);
@@ -216,6 +217,7 @@ cz_status cz_task_add(cz_task_set *set, const cz_task_record *record, const cz_t
   CZ_TRY(cz_grow(&set->records, &set->cap, set->n + 1, sizeof *set->records));
   set->records[set->n] = *record;
   set->records[set->n].fields = copy;
+  set->records[set->n].line = set->line;
   set->records[set->n++].n_fields = (int32_t)n;
   return CZ_OK;
 }

@@ -78,6 +78,11 @@ static cz_status add_passage(cz_task_set *set, const json_t *object, const char 
   return CZ_OK;
 }
 
+static cz_status describe(cz_task_set *set) {
+  set->spellings = spellings;
+  return CZ_OK;
+}
+
 static cz_status read_file(cz_task_set *set, const char *path) {
   return cz_json_records(set, path, add_passage);
 }
@@ -87,6 +92,7 @@ const cz_task_row cz_task_row_multirc = {
     .help = "which answers to a question about a passage are right (SuperGLUE)",
     .section = CZ_TASK_SECTION("answers to questions about passages (SuperGLUE)"),
     .labels = truth,
+    .describe = describe,
     .metrics = {CZ_METRIC_F1, CZ_METRIC_GROUP_EM},
     .read = read_file,
     .format = format,

@@ -1,7 +1,11 @@
 /* ReCoRD (SuperGLUE): which entity of a passage fills the blank of a query. Training has
  * a record for every answer of a query, evaluation one per query that takes any of its
  * answers. Highlights become sentences; entities and answers are listed once, in the
- * order of their code points, as TFDS does. */
+ * order of their code points, as TFDS does.
+ *
+ * For prompts (docs/pet.md 3.3) a record has more fields: the query on either side of its blank,
+ * `before` and `after`, and `text`, the passage with highlights as items of a list, as PET's code
+ * has it. Its candidates are the entities. */
 #include "base/utf8.h"
 #include "tasks/format_t5.h"
 #include "tasks/readers/fields.h"
@@ -10,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char MARK[] = "\n@highlight\n";
+static const char MARK[] = "\n@highlight\n", ITEM[] = "@highlight\n", BLANK[] = "@placeholder";
 
 /* A highlight after . ? ! " or ' follows after a space; elsewhere the sentence before it
  * is closed first. */
@@ -81,20 +85,44 @@ static cz_status read_answers(cz_task_set *set, names *out, const json_t *query,
   return CZ_OK;
 }
 
-static cz_status add_query(cz_task_set *set, const json_t *query, const char *entities,
-                           const char *passage, int64_t group, const char *place) {
-  cz_task_record record = {.label = -1, .group = group};
-  cz_task_field fields[] = {{"query", NULL}, {"entities", entities}, {"passage", passage}};
+/* What the queries of a passage have in common; owned by the set. */
+typedef struct story {
+  const char *text, *listed, *items; /* as it is; its entities with commas; see above */
+  names entities;
+  int64_t group;
+} story;
+
+/* BEFORE and AFTER the blank of QUERY, which has one; or why it has not. */
+static cz_status split_query(cz_task_set *set, cz_task_field *before, cz_task_field *after,
+                             const char **lacks, const char *query) {
+  size_t blanks = 0;
+  for (const char *at = query; (at = strstr(at, BLANK)); at += sizeof BLANK - 1) blanks++;
+  if (blanks != 1)
+    return cz_format_text(set, lacks, "its query has %s %zu times, expected once", BLANK, blanks);
+  const char *blank = strstr(query, BLANK);
+  CZ_TRY(cz_format_text(set, &before->text, "%.*s", (int)(blank - query), query));
+  return cz_task_own(set, &after->text, blank + sizeof BLANK - 1);
+}
+
+static cz_status add_query(cz_task_set *set, const json_t *query, const story *p,
+                           const char *place) {
+  cz_task_record record = {.label = -1,
+                           .group = p->group,
+                           .candidates = p->entities.text,
+                           .n_candidates = (int32_t)p->entities.n};
+  cz_task_field fields[] = {{"query", NULL},    {"entities", p->listed}, {"passage", p->text},
+                            {"text", p->items}, {"before", NULL},        {"after", NULL}};
   const char *text;
   names answers;
   CZ_TRY(cz_json_text(&text, query, "query", place));
   CZ_TRY(cz_task_own(set, &fields[0].text, text));
+  CZ_TRY(split_query(set, &fields[4], &fields[5], &record.lacks, text));
   CZ_TRY(read_answers(set, &answers, query, place));
   bool train = set->use == CZ_TASK_TRAIN;
   size_t copies = train ? answers.n : 1, share = train ? 1 : answers.n;
   for (size_t i = 0; i < copies; i++) {
     CZ_TRY(cz_task_answers(set, &record, answers.text + i, share));
-    CZ_TRY(cz_task_add(set, &record, fields, 3));
+    CZ_TRY(cz_task_add(set, &record, fields, record.lacks ? 4 : 6));
   }
   return CZ_OK;
 }
@@ -124,21 +152,33 @@ static cz_status join(cz_task_set *set, const char **out, const names *x) {
   return st;
 }
 
+/* The passage with each mark of a highlight as the sign of an item. */
+static cz_status list_items(cz_task_set *set, const char **out, const char *text) {
+  cz_buf b = {0};
+  cz_status st = CZ_OK;
+  for (const char *mark; st == CZ_OK && (mark = strstr(text, ITEM)); text = mark + sizeof ITEM - 1)
+    st = cz_buf_addf(&b, "%.*s- ", (int)(mark - text), text);
+  if (st == CZ_OK) st = cz_buf_addf(&b, "%s", text);
+  if (st == CZ_OK) st = cz_task_own(set, out, b.data);
+  cz_buf_free(&b);
+  return st;
+}
+
 static cz_status add_passage(cz_task_set *set, const json_t *object, const char *place) {
-  const json_t *passage, *queries;
-  const char *raw, *text, *listed;
-  const int64_t group = (int64_t)set->n;
-  names entities;
-  CZ_TRY(cz_json_get(&passage, object, "passage", JSON_OBJECT, place));
-  CZ_TRY(cz_json_text(&raw, passage, "text", place));
-  CZ_TRY(cz_task_own(set, &text, raw));
+  const json_t *json, *queries;
+  const char *raw;
+  story p = {.group = (int64_t)set->n};
+  CZ_TRY(cz_json_get(&json, object, "passage", JSON_OBJECT, place));
+  CZ_TRY(cz_json_text(&raw, json, "text", place));
+  CZ_TRY(cz_task_own(set, &p.text, raw));
   CZ_TRY(cz_json_get(&queries, object, "qas", JSON_ARRAY, place));
-  CZ_TRY(read_entities(set, &entities, passage, text, place));
-  CZ_TRY(join(set, &listed, &entities));
+  CZ_TRY(read_entities(set, &p.entities, json, p.text, place));
+  CZ_TRY(join(set, &p.listed, &p.entities));
+  CZ_TRY(list_items(set, &p.items, p.text));
   for (size_t q = 0; q < json_array_size(queries); q++) {
     char where[4300];
     snprintf(where, sizeof where, "%s: query %zu", place, q + 1);
-    CZ_TRY(add_query(set, json_array_get(queries, q), listed, text, group, where));
+    CZ_TRY(add_query(set, json_array_get(queries, q), &p, where));
   }
   return CZ_OK;
 }
@@ -155,6 +195,7 @@ const cz_task_row cz_task_row_record = {
     .comparison = CZ_COMPARE_TEXT,
     .baseline = CZ_BASELINE_LEAD,
     .lead_words = 2,
+    .candidates = true,
     .read = read_file,
     .format = format,
 };

@@ -61,9 +61,10 @@ cz_status cz_uniform_format(cz_task_set *set, cz_task_record *record) {
   return cz_format_answers(set, record, &target, 1);
 }
 
-/** The labels of fidelity `paper`, where they differ. */
+/** The labels of fidelity `paper`, where they differ, and how files spell them. */
 cz_status cz_uniform_describe(cz_task_set *set) {
   const cz_uniform *u = set->row->layout;
+  set->spellings = u->spellings;
   if (u->paper_labels && set->config.fidelity == CZ_FIDELITY_PAPER) set->labels = u->paper_labels;
   return CZ_OK;
 }

@@ -44,16 +44,21 @@ static const char *find_pronoun(const char *text, const char *pronoun, int64_t i
   return best;
 }
 
-/** Adds a record whose pronoun is the N bytes at AT of TEXT, with NOUN as the answer. */
+/** Adds a record whose pronoun is the N bytes at AT of TEXT, with NOUN as the answer. Prompts have
+ * two fields more: `text`, with the pronoun between stars, and `target`, the noun. */
 cz_status cz_wsc_add(cz_task_set *set, const char *text, const char *at, size_t n, const char *noun,
                      int32_t label) {
   cz_task_record record = {.group = (int64_t)set->n, .label = label};
-  cz_task_field fields[] = {{"before", NULL}, {"pronoun", NULL}, {"after", NULL}};
+  cz_task_field fields[] = {
+      {"before", NULL}, {"pronoun", NULL}, {"after", NULL}, {"text", NULL}, {"target", NULL}};
   CZ_TRY(cz_format_text(set, &fields[0].text, "%.*s", (int)(at - text), text));
   CZ_TRY(cz_format_text(set, &fields[1].text, "%.*s", (int)n, at));
   CZ_TRY(cz_task_own(set, &fields[2].text, at + n));
+  CZ_TRY(cz_format_text(set, &fields[3].text, "%s*%s*%s", fields[0].text, fields[1].text,
+                        fields[2].text));
+  CZ_TRY(cz_task_own(set, &fields[4].text, noun));
   CZ_TRY(cz_task_answers(set, &record, &noun, 1));
-  return cz_task_add(set, &record, fields, 3);
+  return cz_task_add(set, &record, fields, 5);
 }
 
 /** `wsc: ... *it* ...`, the pronoun between stars. */
@@ -135,6 +140,7 @@ const cz_task_row cz_task_row_wsc = {
     .metrics = {CZ_METRIC_ACCURACY},
     .comparison = CZ_COMPARE_NOUN,
     .baseline = CZ_BASELINE_COPY,
+    .target = "target",
     .read = read_wsc,
     .format = cz_wsc_format,
 };
