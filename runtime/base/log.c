@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,8 +13,13 @@
 #include <unistd.h>
 
 static FILE *log_file;
-static bool quiet_terminal,
+static bool quiet_terminal, heard_already,
     line_open; /* line_open: a progress line stands unfinished on the terminal */
+
+/* Hashes of the texts that are said once. Of more than these each is said whenever it comes. */
+enum { KNOWN_TEXTS = 256 };
+static uint64_t known[KNOWN_TEXTS];
+static size_t n_known;
 
 /** Appends the process's messages to the file PATH from now on, besides standard error. */
 cz_status cz_log_open(const char *path) {
@@ -34,6 +40,10 @@ void cz_log_close(void) {
 
 /** Silences the terminal (not the file): for ranks above zero and for --json. */
 void cz_log_quiet(bool quiet) { quiet_terminal = quiet; }
+
+/** While HEARD, warnings and lines of cz_log_once count as said and go to the file alone: another
+ * process says them, or has said them. */
+void cz_log_heard(bool heard) { heard_already = heard; }
 
 /** Whether escape sequences may be written to the descriptor FD: it is a terminal that knows
  * them, and the user does not ask for none (NO_COLOR, no-color.org; TERM=dumb). */
@@ -68,10 +78,20 @@ static void clear_line(void) {
     fprintf(stderr, "\r%*s\r", terminal_width() - 1, "");
 }
 
-static void say(const char *prefix, bool always, const char *format, va_list args) {
+/* Whether TEXT was not said before; it is known from now on. */
+static bool is_news(const char *text) {
+  const uint64_t hash = cz_hash_text(text);
+  for (size_t i = 0; i < n_known; i++)
+    if (known[i] == hash) return false;
+  if (n_known < KNOWN_TEXTS) known[n_known++] = hash;
+  return !heard_already;
+}
+
+/* ALWAYS: also when the terminal is quiet. ONCE: what was said before goes to the file alone. */
+static void say(const char *prefix, bool always, bool once, const char *format, va_list args) {
   char text[2048];
   vsnprintf(text, sizeof text, format, args);
-  if (!quiet_terminal || always) {
+  if ((!once || is_news(text)) && (!quiet_terminal || always)) {
     if (line_open) clear_line();
     fprintf(stderr, "%s%s\n", prefix, text);
     line_open = false;
@@ -86,15 +106,24 @@ static void say(const char *prefix, bool always, const char *format, va_list arg
 void cz_log(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  say("", false, format, args);
+  say("", false, false, format, args);
   va_end(args);
 }
 
-/** One line that starts with "warning: ", shown even when quiet. */
+/** The same of what stages repeat: on standard error once a process. */
+void cz_log_once(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  say("", false, true, format, args);
+  va_end(args);
+}
+
+/** One line that starts with "warning: ", on standard error even when quiet, and once a process: a
+ * repeated one is in the file alone. */
 void cz_warn(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  say("warning: ", true, format, args);
+  say("warning: ", true, true, format, args);
   va_end(args);
 }
 

@@ -28,7 +28,9 @@ typedef struct cz_progress {
 CZ_MUST cz_status cz_log_open(const char *path);
 void cz_log_close(void);
 void cz_log_quiet(bool quiet);
+void cz_log_heard(bool heard);
 void cz_log(const char *format, ...) CZ_PRINTF(1, 2);
+void cz_log_once(const char *format, ...) CZ_PRINTF(1, 2);
 void cz_warn(const char *format, ...) CZ_PRINTF(1, 2);
 bool cz_terminal_escapes(int fd);
 void cz_progress_show(cz_progress *p, bool last);

@@ -172,10 +172,11 @@ static cz_status load_or_draw(const cz_model *m, const cz__hf_names *s, size_t i
                                               : cz_params_init_one(m->params, i, seed);
 }
 
-static cz_status load_weights(cz_model *m, const cz__hf_names *s, uint64_t seed,
+static cz_status load_weights(cz_model *m, const cz__hf_names *s, const cz_hf_options *o,
                               const char *folder) {
+  const uint64_t seed = o->seed;
   for (size_t i = 0; i < m->params->n; i++) CZ_TRY(load_or_draw(m, s, i, seed, folder));
-  if (m->drawn) say_drawn(m, s, seed, folder);
+  if (m->drawn & ~o->fresh) say_drawn(m, s, seed, folder);
   cz_params_values_written(m->params);
   return check_aliases(m, s, folder);
 }
@@ -232,7 +233,7 @@ cz_status cz__hf_declare(cz_model **model, cz__hf_names *names, const cz_model_c
 }
 
 static cz_status load(cz_model **model, const cz_model_config *config, const char *folder,
-                      cz_device *device, uint64_t seed) {
+                      cz_device *device, const cz_hf_options *o) {
   cz_safetensors *s = NULL;
   cz__hf_names names = {0};
   cz_status st;
@@ -240,7 +241,7 @@ static cz_status load(cz_model **model, const cz_model_config *config, const cha
   CZ_GO(st, cz_safetensors_open_model(&s, folder), done);
   CZ_GO(st, cz__hf_declare(model, &names, config, s, folder, device), done);
   CZ_GO(st, cz_params_allocate((*model)->params), done);
-  CZ_GO(st, load_weights(*model, &names, seed, folder), done);
+  CZ_GO(st, load_weights(*model, &names, o, folder), done);
 done:
   cz__hf_names_free(&names);
   cz_safetensors_close(&s);
@@ -252,7 +253,7 @@ done:
  * whether the output is tied, they decide. Errors as cz_hf_open. */
 cz_status cz_hf_load(cz_model **model, const cz_model_config *config, const char *folder,
                      cz_device *device) {
-  return load(model, config, folder, device, 0);
+  return load(model, config, folder, device, &(cz_hf_options){0});
 }
 
 /** Reads the config.json of FOLDER. Errors as cz_hf_config_read_as. */
@@ -274,8 +275,8 @@ cz_status cz_hf_config_find(bool *found, cz_model_config *config, const char *fo
  * model on DEVICE, with the heads of OPTIONS (null: those of its class). Strict: a missing, extra
  * or wrongly shaped tensor, a second name of one with other numbers and a key out of range are
  * CZ_EINVAL with file, name and values; a number that is not finite is CZ_ENUMERIC with its place.
- * A head that the folder does not have at all is drawn from the seed, said in a warning, and marked
- * in model->drawn. The caller destroys the model. */
+ * A head that the folder does not have at all is drawn from the seed, said in a warning unless it
+ * is one of OPTIONS->fresh, and marked in model->drawn. The caller destroys the model. */
 cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *device,
                           const cz_hf_options *options) {
   const cz_hf_options none = {0}, *o = options ? options : &none;
@@ -289,7 +290,7 @@ cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *devic
     config.n_labels = o->n_labels;
     config.problem = o->n_labels == 1 ? CZ_PROBLEM_REGRESSION : CZ_PROBLEM_SINGLE_LABEL;
   }
-  CZ_TRY(load(model, &config, folder, device, o->seed));
+  CZ_TRY(load(model, &config, folder, device, o));
   cz_status st = o->n_labels ? CZ_OK : cz__hf_labels_read(*model, path);
   if (st != CZ_OK) cz_model_destroy(model);
   return st;

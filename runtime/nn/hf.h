@@ -20,6 +20,7 @@ typedef struct cz_hf_options {
   unsigned heads;   /* bits of cz_head; 0: those of its class in "architectures" */
   int64_t n_labels; /* classes of the classification head; 0: what config.json says */
   uint64_t seed;    /* of heads that the folder does not have */
+  unsigned fresh;   /* bits of those that mostly begin so, of which no warning is wanted */
 } cz_hf_options;
 
 CZ_MUST cz_status cz_hf_open_with(cz_model **model, const char *folder, cz_device *device,

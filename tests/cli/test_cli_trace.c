@@ -218,7 +218,8 @@ static void test_bad_texts(void **state) {
   } bad[] = {
       {"bert_mlm", "{\"input_ids\": [5, 6], \"labels\": [5]}\n",
        "bad.jsonl:1: 2 input_ids but 1 labels"},
-      {"bert_mlm", "{\"input_ids\": [5, 6], \"label\": 1}\n", "unknown key 'label'"},
+      {"bert_mlm", "{\"input_ids\": [5, 6], \"label\": 1}\n",
+       "unknown key 'label'; head masked_lm wants 'labels'"},
       {"bert_mlm", "{\"input_ids\": [5], \"labels\": [5], \"token_type_ids\": [2]}\n",
        "bad.jsonl:1: element 0 of token_type_ids is not one of 2 types"},
       {"bert_mlm", "{\"input_ids\": [5], \"labels\": [5], \"token_type_ids\": [0, 0]}\n",
@@ -256,7 +257,7 @@ static void test_bad_batches(void **state) {
       {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
       {"{\"input_ids\": [5, 6], \"target_ids\": [1], \"attention_mask\": [1, 0]}\n",
        "unknown key 'attention_mask'"},
-      {"{\"input_ids\": [5, 6], \"labels\": [1, 2]}\n", "unknown key 'labels'"},
+      {"{\"input_ids\": [5, 6], \"labels\": [1, 2]}\n", "unknown key 'labels'; head "},
       {"[1, 2]\n", "bad.jsonl:1: not an object"},
       {"{\"input_ids\": [5], \"target_ids\": [1]}\r{\"input_ids\": [5]}\r\r\n",
        "bad.jsonl:2: target_ids"}};

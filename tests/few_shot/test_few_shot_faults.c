@@ -72,19 +72,26 @@ static void unlabelled_tests(void **state) {
   assert_non_null(strstr(text, "\"accuracy\": null"));
   free(text);
   run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabelled_file=@/test.tsv",
-      "pool.tsv: no test text has a label, so nothing is scored: ");
+      "pool.tsv has no column 'label': answers, no scores\n");
   text = read_text(under("out/predictions.ensemble.jsonl"), NULL);
   for (const char *at = text; (at = strchr(at, '\n')); at++) n++;
   assert_int_equal(n, POOL_TEXTS);
   free(text);
 }
 
-/* What T and the test set have is not in D, which may leave nothing, as is said. */
+/* What T and the test set have is not in D; where that leaves nothing there is no D. */
 static void shared_texts(void **state) {
   refused(
-      2,
+      1,
       "classify @/zero.yaml examples.unlabelled_file=@/test.tsv classify.calibrate=unlabeled_mean",
-      "test.tsv: 30 of 30 texts are also in T or in the test set and are left out of D\n");
+      "test.tsv, so D is empty; examples.unlabelled=0 does without");
+  take_lines("most.tsv", "test.tsv", 0, 30);
+  FILE *f = fopen(under("most.tsv"), "a");
+  assert_non_null(f);
+  fprintf(f, "who is it then\tsports\nwho was it then\tsports\n");
+  assert_int_equal(fclose(f), 0);
+  run("classify @/zero.yaml examples.unlabelled_file=@/most.tsv",
+      "most.tsv: 30 of 32 texts are also in T or in the test set and are left out of D\n");
 }
 
 /* Texts that do not fit are told with their place, before a member is made. */
@@ -287,13 +294,14 @@ static void parts_of_models(void **state) {
   write_format("two.yaml", "fields: {a: text}\nlabels: [sports, science]\nwords: {sports: sports, "
                            "science: science}\npatterns: ['{mask} : {a*}']\n");
   write_text("two.tsv", "text\tlabel\nthe man\tsports\nthe question\tscience\n");
-  refused(2,
+  refused(1,
           "classify @/ft.yaml init=@/student/model examples.pattern=@/two.yaml "
           "examples.train=@/two.tsv examples.test=@/two.tsv examples.labelled=-1" ONE,
-          "T is empty");
+          "so T is empty");
   refused(2,
           "classify @/ft.yaml init=@/student/model examples.pattern=@/two.yaml "
-          "examples.train=@/two.tsv examples.test=@/pool.tsv examples.labelled=-1" ONE,
+          "examples.train=@/two.tsv examples.test=@/pool.tsv examples.unlabelled=0 "
+          "examples.labelled=-1" ONE,
           "student/model has a classifier of 3 classes, and ");
   assert_non_null(strstr(said(), "two.yaml has 2 labels; begin with a model that has none"));
 }

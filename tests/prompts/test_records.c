@@ -35,7 +35,7 @@ static void test_sections(void **state) {
   cz_records_destroy(&r);
   OK(cz_records_read_as(&r, f, write_text("u.csv", "text\na\n"),
                         &(cz_table_layout){.labels = CZ_LABELS_IF_THERE}));
-  assert_non_null(strstr(r->no_label, "u.csv:1: the header has no column 'section'"));
+  assert_non_null(strstr(r->no_label, "u.csv has no column 'section'"));
   cz_records_destroy(&r);
   FAILS(cz_records_read_as(&r, f, write_text("u.csv", "text,section\n"),
                            &(cz_table_layout){.labels = CZ_LABELS_NEEDED}),

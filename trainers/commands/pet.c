@@ -27,7 +27,15 @@ const char cz_pet_usage[] =
     "  --device D        " CZ_DEVICE_HELP "\n"
     "  --comm C          auto (default), self, mpi\n"
     "  key=value         replaces a key of the experiment, e.g. common.train.steps=250, "
-    "stages.pet.classify.repetitions=3, common.examples.max_length=128\n";
+    "stages.pet.classify.repetitions=3, common.examples.max_length=128\n"
+    "The stages are zero_shot, supervised, pet, with --ipet generation1, generation2, ..., and "
+    "student; with --zero-shot untrained stands for supervised and pet. common.train.steps does "
+    "not "
+    "reach supervised and student, which have steps of their own: stages.supervised.train.steps, "
+    "stages.student.train.steps.\n"
+    "With seeds=[1, 2, 3] run/ has all of them and its report their means; what lies beside run/ "
+    "is "
+    "of the first.\n";
 
 static cz_status need(const char *value, const char *option) {
   return value && *value ? CZ_OK : CZ_FAIL(CZ_EUSAGE, "pet: %s is missing", option);

@@ -84,8 +84,8 @@ static cz_status open_model(session *s) {
                    "says how likely it finds texts",
                    s->folder, c.family->name);
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->folder));
-  CZ_TRY(cz_hf_open_with(&s->model, s->folder, s->device, &options));
-  return cz_masked_lm_check(s->model, s->tokenizer, s->folder);
+  CZ_TRY(cz_masked_lm_check(s->folder, s->tokenizer));
+  return cz_hf_open_with(&s->model, s->folder, s->device, &options);
 }
 
 static cz_status open_patterns(session *s) {

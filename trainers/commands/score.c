@@ -68,6 +68,7 @@ static cz_status open_model(session *s) {
   CZ_TRY(cz_hf_config_of(&c, s->folder));
   const cz_head head = c.family->architecture == CZ_ENCODER ? CZ_HEAD_MASKED_LM : CZ_HEAD_CAUSAL_LM;
   const cz_hf_options options = {.heads = CZ_HEAD_BIT(head)};
+  if (head == CZ_HEAD_MASKED_LM) CZ_TRY(cz_masked_lm_check(s->folder, s->tokenizer));
   CZ_TRY(cz_hf_open_with(&s->model, s->folder, s->device, &options));
   return cz_model_compute(s->model, precision, false);
 }
@@ -75,11 +76,9 @@ static cz_status open_model(session *s) {
 static cz_status open_all(session *s) {
   CZ_TRY(cz_device_open(&s->device, s->device_name));
   CZ_TRY(cz_recipe_model_folder(s->folder));
-  CZ_TRY(open_model(s));
   CZ_TRY(cz_tokenizer_open(&s->tokenizer, s->folder));
+  CZ_TRY(open_model(s));
   CZ_TRY(cz_recipe_ids_fit(s->tokenizer, &s->model->config, s->folder));
-  if (s->model->config.family->architecture == CZ_ENCODER)
-    CZ_TRY(cz_masked_lm_check(s->model, s->tokenizer, s->folder));
   cz_status st = cz_likelihood_create(&s->likelihood, s->model, s->tokenizer, BATCH_TOKENS);
   if (st != CZ_OK) return CZ_NOTE(st, "%s", s->folder);
   CZ_TRY(cz_line_stream_open(&s->stream, s->text));

@@ -132,6 +132,16 @@ typedef struct batch_file {
   cz_head head;
 } batch_file;
 
+/* A class where there is to be a label for each token, or the other way round. */
+static cz_status check_labels(cz_head head, const json_t *value, const cz_json_place *at) {
+  const bool classifies = cz_trace_classifies(head);
+  const char *wanted = classifies ? "label" : "labels", *other = classifies ? "labels" : "label";
+  if (!json_object_get(value, other) || json_object_get(value, wanted)) return CZ_OK;
+  return CZ_FAIL(CZ_EINVAL, "%s:%d: unknown key '%s'; head %s wants '%s', %s", at->file,
+                 (int)at->line, other, cz_head_names[head], wanted,
+                 classifies ? "one class of the text" : "a list with an id for each token");
+}
+
 /* Keys that a line may have; another one, a mask say, that nothing would read is refused. */
 static cz_status check_keys(const batch_file *f, const json_t *value, const cz_json_place *at) {
   static const char *const of_pair[] = {"input_ids", "target_ids"},
@@ -146,6 +156,7 @@ static cz_status check_keys(const batch_file *f, const json_t *value, const cz_j
     break;
   default: break;
   }
+  CZ_TRY(check_labels(f->head, value, at));
   return cz_json_only(value, at, cz_trace_classifies(f->head) ? of_class : of_stack, 3);
 }
 

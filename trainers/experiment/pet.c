@@ -156,6 +156,49 @@ done:
   return st;
 }
 
+/* Whether KEY, which a word of the command sets, is one of a stage and stands for itself. */
+static cz_status check_section(const char *key) {
+  char section[64];
+  const size_t n = strcspn(key, ".=");
+  bool takes = false;
+  if (n >= sizeof section || key[n] != '.') return CZ_OK;
+  snprintf(section, sizeof section, "%.*s", (int)n, key);
+  for (size_t i = 0; i < cz_stage_row_count; i++)
+    takes |= cz_stage_takes(cz_stage_rows[i], section);
+  return takes ? CZ_FAIL(CZ_EUSAGE,
+                         "pet: %s: a key of a stage stands below the stages that it is for: "
+                         "common.%s, or of one of them stages.pet.%s",
+                         key, key, key)
+               : CZ_OK;
+}
+
+/* Whether the stage that KEY is of, `stages.NAME.`, is composed. */
+static cz_status check_stage(const composing *c, const char *key) {
+  static const char before[] = "stages.";
+  char line[80];
+  if (strncmp(key, before, sizeof before - 1)) return CZ_OK;
+  const char *name = key + sizeof before - 1;
+  const size_t n = strcspn(name, ".=");
+  if (n > 32 || name[n] != '.' || !strncmp(name + n, ".kind=", 6)) return CZ_OK;
+  snprintf(line, sizeof line, "\n  %.*s: {kind:", (int)n, name);
+  if (strstr(c->text.data, line)) return CZ_OK;
+  return CZ_FAIL(CZ_EUSAGE,
+                 "pet: %s: %s has no stage %.*s; its stages are zero_shot, %s%s, student", key,
+                 c->r->zero_shot ? "--zero-shot" : "this experiment", (int)n, name,
+                 c->labelled ? "supervised, pet" : "untrained",
+                 c->generations ? ", generation1 and so on" : "");
+}
+
+/* Words that set what is not there, in the words of the command: the experiment is not the user's.
+ */
+static cz_status check_words(const composing *c) {
+  for (size_t i = 0; i < c->r->n_words; i++) {
+    CZ_TRY(check_section(c->r->words[i]));
+    CZ_TRY(check_stage(c, c->r->words[i]));
+  }
+  return CZ_OK;
+}
+
 /* A student is a classifier, and has labels. */
 static cz_status has_labels(const cz_pet_request *r) {
   cz_pattern_file *file;
@@ -177,13 +220,20 @@ static cz_status compose(composing *c) {
   CZ_TRY(has_labels(c->r));
   CZ_TRY(cz_recipe_model_folder(c->r->model));
   CZ_TRY(cz_hf_config_of(&config, c->r->model));
+  if (!(cz_family_heads(config.family) & CZ_HEAD_BIT(CZ_HEAD_MASKED_LM)))
+    return CZ_FAIL(
+        CZ_EUSAGE,
+        "--model %s: family %s has no masked_lm head, and PET asks at masks; a causal LM "
+        "is asked by `cloze classify` with strategy tuning_free",
+        c->r->model, config.family->name);
   c->wide = config.d_model >= WIDE;
   c->longest = cz_model_longest(&config);
   if (c->longest <= 0 || c->longest > LONGEST) c->longest = LONGEST;
   CZ_TRY(count_labelled(c));
   CZ_TRY(count_generations(c));
   CZ_TRY(add_common(c));
-  return add_stages(c);
+  CZ_TRY(add_stages(c));
+  return check_words(c);
 }
 
 /* A narrow model's step is too small for several threads: processes beside one another do more. */

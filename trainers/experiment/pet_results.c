@@ -1,5 +1,6 @@
 /* What cloze pet leaves beside its experiment's folder. */
 #include "base/fs.h"
+#include "base/log.h"
 #include "experiment/pet_internal.h"
 #include "few_shot/chosen.h"
 #include "few_shot/classifier.h"
@@ -205,6 +206,26 @@ static cz_status put_student(const results *r) {
   return cz__pet_put_student(r->r->out, stage);
 }
 
+/* Where the answers are, what answers more texts, and of which seed that is where there are
+ * several. */
+static void say_what_is_there(const results *r) {
+  const json_t *first = json_object_get(json_array_get(r->plan, 0), "seed");
+  const char *out = r->r->out;
+  bool several = false;
+  json_t *entry;
+  size_t i;
+  json_array_foreach(r->plan, i, entry) {
+    several |= !json_equal(json_object_get(entry, "seed"), first);
+  }
+  cz_log("answers: %s/predictions.jsonl; classifier: %s/student, as in cloze predict --model "
+         "%s/student --input FILE --out FILE",
+         out, out, out);
+  if (several)
+    cz_log("both, result.json and label_next.jsonl are of seed %lld, the first; %s/run/report.txt "
+           "has all seeds",
+           (long long)json_integer_value(first), out);
+}
+
 /** Lays out what the experiment in RUN has left: student/, predictions.jsonl, label_next.jsonl and,
  * last, result.json in R->out. FIRST: the stage of the first ensemble, which GENERATIONS came
  * after. */
@@ -218,6 +239,7 @@ cz_status cz__pet_lay_out(const cz_pet_request *request, const char *run, const 
   CZ_GO(st, write_predictions(&r), done);
   CZ_GO(st, write_next(&r), done);
   st = write_result(&r);
+  if (st == CZ_OK) say_what_is_there(&r);
 done:
   cz_examples_close(&r.examples);
   cz_tokenizer_destroy(&r.tokenizer);

@@ -255,6 +255,19 @@ double cz__results_mean(const cz__stages *o, const cz_column *c, const char *wha
   return isinf(sum) ? mean : sum / n;
 }
 
+/* Why the score at PATH has no value, where its stage says it: under `undefined`, which stands
+ * beside `scores` of a task and beside other values. */
+static const char *why_undefined(const cz__stages *o, const cz_column_path *path) {
+  path = cz_column_path_of(o->plan, path, o->row);
+  if (path->task) return json_string_value(path_value(o, path, "undefined"));
+  const char *point = strrchr(path->key, '.');
+  char key[512];
+  const int n = point ? (int)(point - path->key) : 0;
+  snprintf(key, sizeof key, "%.*s%sundefined.%s", n, path->key, point ? "." : "",
+           point ? point + 1 : path->key);
+  return json_string_value(follow(json_object_get(o->result[path->stage], "metrics"), key));
+}
+
 /* Counts a score that exists and has no value: it is not defined for these outputs. */
 static cz_status read_undefined(cz_undefined *out, const cz__stages *o, const cz_plan *p,
                                 const cz_column *c) {
@@ -265,7 +278,7 @@ static cz_status read_undefined(cz_undefined *out, const cz__stages *o, const cz
     if (!value) return CZ_OK;
     if (!json_is_null(value)) continue;
     undefined = true;
-    if (!why) why = json_string_value(path_value(o, &c->paths[i], "undefined"));
+    if (!why) why = why_undefined(o, &c->paths[i]);
   }
   out->seeds += undefined;
   if (!why || out->why) return CZ_OK;
@@ -460,6 +473,16 @@ static cz_status allocate(cz_results *r) {
   return cz_arena_alloc(p->arena, &r->costs, p->n_rows, sizeof *r->costs);
 }
 
+/* A folder of cloze pet has its run inside. */
+static cz_status refuse_folder(const char *run) {
+  char path[4096];
+  CZ_TRY(cz_fs_join(path, sizeof path, run, "run/experiment.yaml"));
+  const bool inside = cz_fs_exists(path);
+  return CZ_FAIL(CZ_EUSAGE,
+                 "%s is not the folder of a run: there is no experiment.yaml in it%s%s%s", run,
+                 inside ? "; did you mean " : "", inside ? run : "", inside ? "/run?" : "");
+}
+
 /** Reads the results in the folder RUN, finished or not: what is missing is NaN. The data
  * that the run was made from need not be there. CZ_EUSAGE when RUN is not the folder of
  * a run, CZ_ECORRUPT for a damaged file in it. Close with cz_results_close, also after a
@@ -468,9 +491,7 @@ cz_status cz_results_open(cz_results *r, const char *run) {
   char path[4096];
   *r = (cz_results){0};
   CZ_TRY(cz_fs_join(path, sizeof path, run, "experiment.yaml"));
-  if (!cz_fs_exists(path))
-    return CZ_FAIL(CZ_EUSAGE, "%s is not the folder of a run: there is no experiment.yaml in it",
-                   run);
+  if (!cz_fs_exists(path)) return refuse_folder(run);
   CZ_TRY(cz_plan_open(&r->plan, path, NULL, 0, NULL, 0, NULL));
   CZ_TRY(cz_fs_join(path, sizeof path, run, "plan.json"));
   cz_status st = recorded_keys(&r->plan, path);

@@ -8,6 +8,7 @@
 #include "stages/jobs.h"
 #include "stages/result.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,14 +102,33 @@ static cz_status compare_experiments(cz_buf *out, const cz_run_request *r,
   return st;
 }
 
+/* Whether a stage of the run in FOLDER is done or has left something to go on from. */
+static cz_status has_begun(bool *begun, const char *folder) {
+  char stages[4096], stage[4096];
+  cz_status st = CZ_OK;
+  *begun = false;
+  CZ_TRY(cz_fs_join(stages, sizeof stages, folder, "stages"));
+  DIR *d = opendir(stages);
+  for (const struct dirent *e; d && st == CZ_OK && !*begun && (e = readdir(d));) {
+    if (e->d_name[0] == '.') continue;
+    st = cz_fs_join(stage, sizeof stage, stages, e->d_name);
+    *begun = st == CZ_OK && cz_stage_begun(stage);
+  }
+  if (d) closedir(d);
+  return st;
+}
+
 /* An experiment file may be corrected before its run is finished: stages are found by
  * their keys, so those that the change does not touch are kept. Warns of those that are
- * lost. Where none would be kept, the folder is another experiment's. */
+ * lost. Where none would be kept, the folder is another experiment's, unless nothing of that was
+ * computed. */
 static cz_status warn_of_losses(const cz_run_request *r, const cz_plan *p,
                                 const cz_config_node *root) {
   cz_buf keys = {0}, files = {0};
   size_t shared = 0, lost = 0;
-  bool known = overlap(r, p, &shared, &lost);
+  bool known = overlap(r, p, &shared, &lost), begun = false;
+  CZ_TRY(has_begun(&begun, r->folder));
+  if (!begun) return CZ_OK;
   cz_status st = compare_experiments(&keys, r, root);
   if (st == CZ_OK) st = cz_inputs_compare(&files, p->files, r->folder);
   if (st == CZ_ECORRUPT) cz_error_clear(), st = CZ_OK; /* inputs.json is written anew */
@@ -265,5 +285,6 @@ done:
   cz_plan_close(&plan);
   cz_session_close(&s, st);
   cz_fs_unlock(&lock);
-  return st;
+  /* why it was told to stop is for who started it to say */
+  return st == CZ_EINTERRUPT && r->works ? cz_error_clear(), CZ_OK : st;
 }

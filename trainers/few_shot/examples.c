@@ -91,7 +91,7 @@ static void say_unlabelled(const cz_examples *e, size_t part) {
             "leave them out (the first: %s)",
             t.path, n, t.n, why);
   else if (n)
-    cz_log("%s: no test text has a label, so nothing is scored: %s", t.path, why);
+    cz_log_once("%s: answers, no scores", why);
 }
 
 /* Reads the test file number PART, whose texts nothing else has; how many of them are judged. */
@@ -154,6 +154,7 @@ cz_text_set cz_examples_part(const cz_examples *e, size_t part) {
   if (part >= e->n_parts) return set;
   const size_t first = e->parts[part].first;
   set.path = e->tests[part]->path;
+  set.no_label = e->tests[part]->no_label;
   set.n = e->parts[part].n;
   set.records += first;
   set.hashes += first;
@@ -194,6 +195,19 @@ static cz_status wanted_of_t(int64_t *wanted, const opening *o, const cz_pool *p
   return CZ_OK;
 }
 
+/* What the texts of SET stand in besides, all that it could have been drawn from, of N texts of
+ * which none is left; ALSO: T, or nothing. NAME: its own, KEY: what asks for none of them. */
+static cz_status none_left(const opening *o, const cz_text_set *set, size_t n, const char *also,
+                           const char *name, const char *key) {
+  const cz_examples *e = o->e;
+  return CZ_FAIL(CZ_EINVAL, "%s: all %zu texts stand in %s%s%s, so %s is empty; %s", set->path, n,
+                 also, *also && e->n_parts ? " or in " : "",
+                 e->n_parts == 1  ? e->tests[0]->path
+                 : e->n_parts > 1 ? "the test files"
+                                  : "",
+                 name, key);
+}
+
 /* The rows of T, of which there were to be WANTED. */
 static cz_status rows_of_t(cz_drawn *drawn, int64_t *wanted, const opening *o,
                            const cz_pool *pool) {
@@ -209,6 +223,9 @@ static cz_status draw_t(opening *o, const cz_pool *pool) {
   int64_t wanted;
   CZ_TRY(rows_of_t(&drawn, &wanted, o, pool));
   CZ_TRY(take(&e->t, o, e->pool, pool, drawn.rows, drawn.n, true));
+  if (o->keys->labelled && !drawn.n && drawn.elsewhere + drawn.repeated == pool->n)
+    return none_left(o, &e->t, pool->n, "", "T",
+                     "examples.labelled=0, cloze pet --zero-shot, does without");
   for (size_t i = 0; i < e->t.n; i++) e->of_label[e->t.labels[i]]++;
   CZ_TRY(cz_hash_set_add_all(&e->in_t, e->t.hashes, e->t.n));
   if (wanted) warn_of_t(e, &drawn, wanted);
@@ -239,6 +256,10 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
   cz_hash_set_free(&excluded);
   CZ_TRY(st);
   CZ_TRY(take(&e->d, o, records, pool, drawn.rows, drawn.n, false));
+  if (records == e->rest && o->keys->unlabelled && !drawn.n &&
+      drawn.elsewhere + drawn.repeated == pool->n)
+    return none_left(o, &e->d, pool->n, e->t.n && !cz_examples_t_in_d(o->keys) ? e->t.path : "",
+                     "D", "examples.unlabelled=0 does without");
   if (records == e->rest && drawn.elsewhere)
     cz_warn("%s: %zu of %zu texts are also in T or in the test set and are left out of D",
             e->d.path, drawn.elsewhere, records->n);

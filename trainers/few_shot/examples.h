@@ -58,7 +58,8 @@ typedef struct cz_text_set {
   bool *right;               /* [n, C] of candidates those that answer; null: there are labels */
   cz_prompt_texts *texts;    /* tokenised, n of them */
   size_t n;
-  bool labelled; /* every text has a label */
+  bool labelled;        /* every text has a label */
+  const char *no_label; /* of a part of the test set: why one has none; or null */
 } cz_text_set;
 
 /* The texts of one file in the test set. */

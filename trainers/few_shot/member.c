@@ -74,11 +74,12 @@ static cz_status open_model(cz_members *m) {
                        : m->o.causal   ? CZ_HEAD_CAUSAL_LM
                                        : CZ_HEAD_MASKED_LM;
   const cz_hf_options hf = {.heads = CZ_HEAD_BIT(head),
+                            .fresh = CZ_HEAD_BIT(CZ_HEAD_CLASSIFICATION), /* is trained */
                             .n_labels =
                                 m->o.classifier ? cz_member_shape_numbers(m->o.examples->file) : 0,
                             .seed = m->o.job.seed};
+  if (by_masks(m)) CZ_TRY(cz_masked_lm_check(m->o.init, m->o.tokenizer));
   CZ_TRY(cz_hf_open_with(&m->model, m->o.init, m->o.device, &hf));
-  if (by_masks(m)) CZ_TRY(cz_masked_lm_check(m->model, m->o.tokenizer, m->o.init));
   return cz_loop_take_model(m->model, &m->o.job.train);
 }
 

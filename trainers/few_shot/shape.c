@@ -1,4 +1,5 @@
 #include "few_shot/shape.h"
+#include "nn/hf_survey.h"
 
 static cz_net_head_kind head_of(const cz_member_shape *s) {
   return s->classifier ? CZ_NET_CLASSIFIER : CZ_NET_LABEL_WORDS;
@@ -56,11 +57,16 @@ int64_t cz_member_shape_run(const cz_member_shape *s) {
   return s->score_tokens > longest_of(s) ? s->score_tokens : longest_of(s);
 }
 
-/** That MODEL, of FOLDER, can be asked as a masked LM: it has its head, and TOKENIZER a mask token.
- * CZ_EUSAGE. */
-cz_status cz_masked_lm_check(const cz_model *model, const cz_tokenizer *tokenizer,
-                             const char *folder) {
-  if (model->drawn)
+/** That the model in FOLDER, of a family that can have the head, can be asked as a masked LM: its
+ * weights have the head, and TOKENIZER a mask token. CZ_EUSAGE; other errors as cz_hf_survey_open.
+ * To be called before the model is opened, which would draw the head and say so. */
+cz_status cz_masked_lm_check(const char *folder, const cz_tokenizer *tokenizer) {
+  cz_hf_survey s;
+  cz_status st = cz_hf_survey_open(&s, folder);
+  const bool there = st == CZ_OK && s.present & CZ_HEAD_BIT(CZ_HEAD_MASKED_LM);
+  cz_hf_survey_close(&s);
+  CZ_TRY(st);
+  if (!there)
     return CZ_FAIL(
         CZ_EUSAGE,
         "%s has no masked-LM head, which tokens at a mask are scored by; `cloze pretrain` with "

@@ -30,8 +30,7 @@ void cz_member_shape_job(cz_loop_job *job, const cz_member_shape *shape);
 void cz_member_shape_plain(cz_member_shape *shape, const cz_pattern_file *file);
 int64_t cz_member_shape_numbers(const cz_pattern_file *file);
 int64_t cz_member_shape_run(const cz_member_shape *shape);
-CZ_MUST cz_status cz_masked_lm_check(const cz_model *model, const cz_tokenizer *tokenizer,
-                                     const char *folder);
+CZ_MUST cz_status cz_masked_lm_check(const char *folder, const cz_tokenizer *tokenizer);
 CZ_MUST cz_status cz_member_shape_scorer(cz_scorer **scorer, cz_model *model,
                                          const cz_member_shape *shape);
 

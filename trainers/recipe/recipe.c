@@ -207,18 +207,25 @@ cz_status cz_recipe_same_model(const cz_model_config *a, const cz_model_config *
 
 /** Refuses, with CZ_EUSAGE that says what a model's folder has, a FOLDER that is none. */
 cz_status cz_recipe_model_folder(const char *folder) {
-  char path[4096];
+  static const char *const inside[] = {"model", "student"}; /* of a stage, of cloze pet */
+  const char *there = NULL;
+  char path[4096], file[4096];
   CZ_TRY(cz_fs_join(path, sizeof path, folder, "config.json"));
   if (cz_fs_exists(path)) return CZ_OK;
-  CZ_TRY(cz_fs_join(path, sizeof path, folder, "model/config.json"));
-  bool inside = cz_fs_exists(path);
+  for (size_t i = 0; i < sizeof inside / sizeof *inside && !there; i++) {
+    CZ_TRY(cz_fs_join(path, sizeof path, folder, inside[i]));
+    CZ_TRY(cz_fs_join(file, sizeof file, path, "config.json"));
+    if (cz_fs_exists(file)) there = inside[i];
+  }
   return CZ_FAIL(
       CZ_EUSAGE,
-      "%s %s: a model's folder has config.json, model.safetensors and tokenizer.json%s%s%s", folder,
+      "%s %s: a model's folder has config.json, model.safetensors and tokenizer.json%s%s%s%s%s",
+      folder,
       cz_fs_is_dir(folder)   ? "is no model's folder"
       : cz_fs_exists(folder) ? "is no folder"
                              : "is not there",
-      inside ? "; did you mean " : "", inside ? folder : "", inside ? "/model?" : "");
+      there ? "; did you mean " : "", there ? folder : "", there ? "/" : "", there ? there : "",
+      there ? "?" : "");
 }
 
 /** Refuses, with CZ_EINVAL, a model of CONFIG that has no row for some id of the tokenizer T, both

@@ -62,6 +62,21 @@ static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   return st;
 }
 
+/* Scores without a value, as of a task, and why what is judged has none: {KEY: reason}. */
+static cz_status put_unscored(json_t *metrics, const char *name, const char *why) {
+  static const char *const keys[] = {"accuracy", "macro_f1", "ece"};
+  enum { OF_TASK = 2 }; /* the first, which a task has too */
+  json_t *o = json_object(), *scores = json_object(), *reasons = json_object();
+  CZ_TRY(cz_json_set(metrics, name, o));
+  CZ_TRY(cz_json_set(o, "scores", scores));
+  CZ_TRY(cz_json_set(o, "undefined", reasons));
+  for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+    if (k < OF_TASK) CZ_TRY(cz_json_set(scores, keys[k], json_null()));
+    CZ_TRY(cz_json_set_text(reasons, keys[k], why ? why : "a test text has no label"));
+  }
+  return CZ_OK;
+}
+
 /* *OUT: the SCORES of all candidates of R, for its line among the predictions. */
 static cz_status list_candidates(const char **out, cz_arena *arena, const cz_record *r,
                                  const double *scores) {
@@ -116,7 +131,7 @@ static cz_status score(json_t *metrics, const char *name, const char *folder, co
     st = cz_scoring_write(metrics, folder, &scored);
   } else {
     CZ_GO(st, cz_scoring_write_unscored(folder, &scored), done);
-    st = cz_json_set(metrics, name, json_object());
+    st = put_unscored(metrics, name, texts->no_label);
   }
 done:
   free(outputs);

@@ -121,6 +121,8 @@ static cz_status fits_model(cz_few_shot *f, const cz_recipe *recipe) {
 static cz_status open_examples(cz_few_shot *f, const cz_recipe *recipe) {
   CZ_TRY(cz_tokenizer_open(&f->tokenizer, f->init));
   CZ_TRY(cz_recipe_ids_fit(f->tokenizer, &f->config, f->init));
+  if (f->head == CZ_HEAD_MASKED_LM && !f->causal)
+    CZ_TRY(CZ_AT(cz_config_get(recipe->node, "init"), cz_masked_lm_check(f->init, f->tokenizer)));
   return cz_examples_open_for(&f->examples, &f->keys, f->tokenizer, recipe->seed, f->reader);
 }
 
@@ -129,12 +131,21 @@ static cz_status choose(cz_few_shot *f, const cz_recipe *recipe) {
   return CZ_AT(cz_config_get(node, "chosen_by"), cz_examples_choose(f->examples, &f->keys));
 }
 
+/* Of processes that work together the one that checked the stages, or that runs this one, says what
+ * is to be said of the data. */
+static cz_status open_among(cz_few_shot *f, const cz_recipe *recipe, const cz_session *s) {
+  cz_log_heard(s->works || s->joins);
+  const cz_status st = open_examples(f, recipe);
+  cz_log_heard(false);
+  return st;
+}
+
 /** Opens the tokenizer of the pretrained folder, and reads, draws and tokenises the examples. The
  * caller closes F, also after a failure. Collective: each rank of S reads the same. */
 cz_status cz_few_shot_open(cz_few_shot *f, const cz_recipe *recipe, cz_session *s) {
   CZ_TRY(cz_recipe_model_folder(f->init));
   CZ_TRY(fits_model(f, recipe));
-  CZ_TRY(open_examples(f, recipe));
+  CZ_TRY(open_among(f, recipe, s));
   CZ_TRY(choose(f, recipe));
   return cz_comm_split(s->comm, &f->alone, s->comm->rank);
 }

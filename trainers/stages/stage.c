@@ -166,8 +166,8 @@ typedef struct work {
   json_t *record;
 } work;
 
-/* Whether something was computed in FOLDER: of the stage itself, or of a member of it. */
-static bool has_begun(const char *folder) {
+/** Whether something was computed in FOLDER: of the stage itself, or of a member of it. */
+bool cz_stage_begun(const char *folder) {
   return holds(folder, "result.json") || cz_checkpoint_exists(folder) || cz_members_begun(folder);
 }
 
@@ -175,7 +175,7 @@ static bool has_begun(const char *folder) {
  * others mean two runs in one folder. Before that, a configuration that was wrong may
  * be mended. */
 static cz_status check_owner(const work *w) {
-  if (!holds(w->folder, "config.yaml") || !has_begun(w->folder)) return CZ_OK;
+  if (!holds(w->folder, "config.yaml") || !cz_stage_begun(w->folder)) return CZ_OK;
   return same(w->identity, w->record, w->folder, "config.yaml", w->identity != w->node);
 }
 

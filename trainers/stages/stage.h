@@ -110,6 +110,7 @@ CZ_MUST cz_status cz_stage_checkpoint_hash(uint64_t *hash, json_t *record, cz_se
                                            const cz_config_node *identity);
 bool cz_stage_has_result(const char *folder);
 bool cz_stage_done(const cz_stage_kind *kind, const char *folder);
+bool cz_stage_begun(const char *folder);
 CZ_MUST cz_status cz_stage_folder(const char *folder, const char *own, const char *other);
 
 #endif

@@ -14,14 +14,14 @@ static cz_status add_set(cz_buf *out, const char *name, const cz_text_set *set) 
   return cz_buf_addf(out, "| %s | %s | %zu | %016" PRIx64 " |\n", name, set->path, set->n, hash);
 }
 
-/* A share and the half width of its 95 % interval over test texts of this size: the normal
- * approximation, and of shares near 0 and 1 the least error that a report gives them. */
+/* A share and the ends of its 95 % interval over test texts of this size: the normal approximation,
+ * of shares near 0 and 1 with the least error that a report gives them, ended at 0 and 1. */
 static cz_status add_share(cz_buf *out, const char *name, const json_t *value, size_t n) {
   const double p = json_number_value(value);
   if (!json_is_number(value)) return CZ_OK;
   const double error = fmax(sqrt(p * (1 - p) / (double)n), cz_stats_share_error(p * (double)n, n));
-  return cz_buf_addf(out, "- %s: %.4f +- %.4f (95 %% over %zu test texts)\n", name, p, 1.96 * error,
-                     n);
+  return cz_buf_addf(out, "- %s: %.4f (95 %% over %zu test texts: %.4f to %.4f)\n", name, p, n,
+                     fmax(p - 1.96 * error, 0), fmin(p + 1.96 * error, 1));
 }
 
 /* Who answers only where the student is sure: what is right then, and below which probability he
@@ -46,11 +46,37 @@ static cz_status add_scores(cz_buf *out, const cz_text_set *test, const json_t *
   return add_coverage(out, scores);
 }
 
+/* The words of each label under PATTERN, which has no answers of the records' own. */
+static cz_status add_words(cz_buf *out, const cz_pattern_file *file, const cz_pattern *pattern) {
+  for (size_t c = 0; c < file->n_labels; c++) {
+    const cz_label_words *words = &pattern->words[c];
+    CZ_TRY(cz_buf_addf(out, "%s%s:", c ? "; " : ", ", file->labels[c]));
+    for (size_t w = 0; w < words->n; w++)
+      CZ_TRY(cz_buf_addf(out, "%s `%s`", w ? "," : "", words->words[w]));
+  }
+  return CZ_OK;
+}
+
 static cz_status add_patterns(cz_buf *out, const cz_pattern_file *file) {
   if (!file->n_patterns) return cz_buf_addf(out, "None: texts were read without a prompt.\n");
-  for (size_t i = 0; i < file->n_patterns; i++)
-    CZ_TRY(cz_buf_addf(out, "%zu. `%s`\n", i, file->patterns[i].text));
+  for (size_t i = 0; i < file->n_patterns; i++) {
+    CZ_TRY(cz_buf_addf(out, "%zu. `%s`", i, file->patterns[i].text));
+    if (!file->choices) CZ_TRY(add_words(out, file, &file->patterns[i]));
+    CZ_TRY(cz_buf_addf(out, "\n"));
+  }
   return CZ_OK;
+}
+
+static cz_status add_labels(cz_buf *out, const cz_pattern_file *file) {
+  for (size_t c = 0; c < file->n_labels; c++) CZ_TRY(cz_buf_addf(out, "- %s\n", file->labels[c]));
+  return CZ_OK;
+}
+
+/* FOLDER of a stage of an experiment as the run has it, since the run's folder moves. */
+static const char *in_run(const char *folder) {
+  const char *at = NULL;
+  for (const char *s = folder; (s = strstr(s, "/stages/")); s++) at = s + 1;
+  return at ? at : folder;
 }
 
 static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz_stage_output *out,
@@ -66,7 +92,7 @@ static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz
                     "%" PRIu64 ", configuration %016" PRIx64 ", from the pretrained model %s and "
                     "what the members in %s say of unlabelled texts.\n\n## Data\n\n| | file | "
                     "texts | hash |\n|---|---|---|---|\n",
-                    (int)e->classes, f->job.seed, out->config_hash, f->init, teachers),
+                    (int)e->classes, f->job.seed, out->config_hash, f->init, in_run(teachers)),
         done);
   CZ_GO(st, add_set(&text, "labelled", &e->t), done);
   CZ_GO(st, add_set(&text, "unlabelled", &e->d), done);
@@ -78,6 +104,8 @@ static cz_status write_readme(const char *folder, const cz_few_shot *f, const cz
                       "disagree.\n",
                       (long long)f->keys.chosen, e->d.path, f->keys.chosen_by),
           done);
+  CZ_GO(st, cz_buf_addf(&text, "\n## Labels\n\n"), done);
+  CZ_GO(st, add_labels(&text, e->file), done);
   CZ_GO(st, cz_buf_addf(&text, "\n## Patterns\n\n"), done);
   CZ_GO(st, add_patterns(&text, e->file), done);
   CZ_GO(st, cz_buf_addf(&text, "\n## Scores\n\n"), done);

@@ -23,8 +23,8 @@ static double rate_of(const cz__loop *l, int64_t step) {
  * likely a mistake. */
 static void warn_of_repeats(cz__loop *l, const cz_batch *b) {
   if (!cz__loop_is_first(l) || l->warned_of_repeats || b->segments <= l->job->examples) return;
-  cz_warn("%s: a batch of %lld examples repeats the %lld that there are; a smaller batch would do",
-          l->job->what, (long long)b->segments, (long long)l->job->examples);
+  cz_warn("a batch of %lld examples repeats the %lld that there are; a smaller batch would do",
+          (long long)b->segments, (long long)l->job->examples);
   l->warned_of_repeats = true;
 }
 

@@ -90,6 +90,14 @@ static cz_status note_unlabelled(cz_table *t, const char *why) {
   return t->unlabelled ? CZ_OK : cz_arena_strdup(t->arena, &t->unlabelled, why);
 }
 
+/* ST is why a record, or all, have no label: the caller's to know where none is needed. */
+static cz_status may_lack_label(cz_table *t, cz_status st) {
+  if (t->layout.labels == CZ_LABELS_NEEDED) return st;
+  CZ_TRY(note_unlabelled(t, cz_error_message()));
+  cz_error_clear();
+  return CZ_OK;
+}
+
 /* A name of the layout among the columns that the caller gives. */
 static cz_status find_given(size_t *column, const cz_table *t, const char *name) {
   const cz_table_layout *l = &t->layout;
@@ -120,6 +128,23 @@ static cz_status take_header(cz_table *t) {
   return note_unlabelled(t, why);
 }
 
+/* The column of labels, where HEADER has it. Test texts often have none, which is no mistake. */
+static cz_status find_labels(cz_table *t, const cz_fields *header) {
+  const char *name = t->layout.label;
+  char why[1024];
+  bool exists = false;
+  for (size_t i = 0; i < header->n; i++) exists |= !strcmp(header->text[i], name);
+  if (!exists && t->layout.labels == CZ_LABELS_IF_THERE) {
+    const char *near = cz_nearest(name, (const char *const *)header->text, header->n);
+    snprintf(why, sizeof why, "%s has no column '%.300s'%s%.300s%s", t->at.path, name,
+             near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+    return note_unlabelled(t, why);
+  }
+  cz_status st = find_column(t, &t->label, header, name);
+  t->labelled = st == CZ_OK;
+  return st == CZ_EINVAL ? may_lack_label(t, st) : st;
+}
+
 static cz_status read_header(cz_table *t) {
   cz_fields header;
   bool more;
@@ -130,12 +155,7 @@ static cz_status read_header(cz_table *t) {
     CZ_TRY(find_column(t, &t->columns[i], &header, t->layout.columns[i]));
   if (t->layout.group) CZ_TRY(find_column(t, &t->group, &header, t->layout.group));
   if (t->layout.labels == CZ_LABELS_NONE) return CZ_OK;
-  cz_status st = find_column(t, &t->label, &header, t->layout.label);
-  t->labelled = st == CZ_OK;
-  if (st != CZ_EINVAL || t->layout.labels == CZ_LABELS_NEEDED) return st;
-  CZ_TRY(note_unlabelled(t, cz_error_message()));
-  cz_error_clear();
-  return CZ_OK;
+  return find_labels(t, &header);
 }
 
 /** Takes into LAYOUT what a user says of files whose first line is a record already: COLUMNS, the
@@ -185,14 +205,6 @@ cz_status cz_table_open(cz_table **t, const char *path, const cz_table_layout *l
 fail:
   cz_table_close(t);
   return st;
-}
-
-/* ST is why a record has no label: the caller's to know where none is needed. */
-static cz_status may_lack_label(cz_table *t, cz_status st) {
-  if (t->layout.labels == CZ_LABELS_NEEDED) return st;
-  CZ_TRY(note_unlabelled(t, cz_error_message()));
-  cz_error_clear();
-  return CZ_OK;
 }
 
 static cz_status take_label(cz_table *t, cz_table_record *record, const char *text) {
