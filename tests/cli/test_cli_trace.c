@@ -257,7 +257,7 @@ static void test_bad_batches(void **state) {
       {"{\"input_ids\": [5], \"target_ids\": [-100]}\n", "no position is counted"},
       {"{\"input_ids\": [5, 6], \"target_ids\": [1], \"attention_mask\": [1, 0]}\n",
        "unknown key 'attention_mask'"},
-      {"{\"input_ids\": [5, 6], \"labels\": [1, 2]}\n", "unknown key 'labels'; head "},
+      {"{\"input_ids\": [5, 6], \"labels\": [1, 2]}\n", "unknown key 'labels'"},
       {"[1, 2]\n", "bad.jsonl:1: not an object"},
       {"{\"input_ids\": [5], \"target_ids\": [1]}\r{\"input_ids\": [5]}\r\r\n",
        "bad.jsonl:2: target_ids"}};
