@@ -7,6 +7,7 @@
 
 #include <glob.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,22 +91,25 @@ static void four_ranks(void **state) {
   same_file("one/result.json", "ranks/result.json");
 }
 
-/* A rank dies while it has a member under way, three times; what two ranks make of the rest is the
- * same. */
+/* A rank dies when members are done, others begun and none of some stages, three times; what two
+ * ranks make of the rest is the same. Each rank says who it is. */
 static void rank_killed(void **state) {
   static const struct timespec nap = {.tv_nsec = 1000000};
+  char runner[512];
+  write_format("runner.sh", "#!/bin/sh\necho $$ > %s/pid.$OMPI_COMM_WORLD_RANK\nexec \"$@\"\n",
+               folder());
+  snprintf(runner, sizeof runner, "%s", under("runner.sh"));
+  assert_int_equal(chmod(runner, 0755), 0);
   for (size_t k = 0; k < 3; k++) {
-    const pid_t parent = launch(&(start){.ranks = 2}, RUN " --out @/dead");
+    const size_t before = done_in("dead");
+    const pid_t parent = launch(&(start){.ranks = 2, .runner = runner}, RUN " --out @/dead");
     const double began = cz_seconds();
-    pid_t rank = 0;
-    while (!rank && cz_seconds() - began < 120) {
-      nanosleep(&nap, NULL);
-      if (done_in("dead") > 4 * k) rank = helper_in("dead", parent);
-    }
-    if (rank <= 0 || kill(rank, SIGKILL)) kill(parent, SIGKILL);
-    const int code = wait_for(parent);
-    if (rank <= 0 || code == 0) fail_msg("kill %zu did not land; it said:\n%s", k, said());
-    print_message("rank %ld killed with %zu members done\n", (long)rank, done_in("dead"));
+    while (done_in("dead") < before + 3 && cz_seconds() - began < 120) nanosleep(&nap, NULL);
+    char *rank = read_text(under(k & 1 ? "pid.1" : "pid.0"), NULL);
+    const int killed = kill((pid_t)atol(rank), SIGKILL), code = wait_for(parent);
+    if (killed || code == 0) fail_msg("kill %zu did not land; it said:\n%s", k, said());
+    print_message("rank %zu killed with %zu members done\n", k & 1, done_in("dead"));
+    free(rank);
   }
   run_into(&(start){.ranks = 2}, RUN, "dead");
   same_file("one/result.json", "dead/result.json");
