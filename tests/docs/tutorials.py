@@ -32,7 +32,7 @@ PAGES = [
         "docs/tutorial_reproduce_a_row.md",
         None,
         6,
-        ["PET@50", "minus supervised", "66.2", "repetitions on it"],
+        ["PET@50", "minus supervised", "66.2", "repetition on one T"],
     ),
     (
         "docs/tutorial_your_own_task.md",

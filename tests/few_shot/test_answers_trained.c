@@ -207,7 +207,8 @@ static void refused(void **state) {
   write_text("rows.tsv", "text\tx\ty\tlabel\nwho is\tman\tis\tfirst\n");
   expect(0, /* one mask is enough for answers of one token */
          "classify @/pet.yaml examples.pattern=@/one.yaml examples.train=@/rows.tsv "
-         "examples.unlabelled_file=@/fine.tsv examples.test=@/fine.tsv examples.labelled=-1 "
+         "examples.unlabelled_file=@/fine.tsv examples.unlabelled=0 examples.test=@/fine.tsv "
+         "examples.labelled=-1 "
          "batch.examples=1 train.steps=2 --out @/one",
          "");
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

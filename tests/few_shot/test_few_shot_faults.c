@@ -72,7 +72,7 @@ static void unlabelled_tests(void **state) {
   assert_non_null(strstr(text, "\"accuracy\": null"));
   free(text);
   run("classify @/zero.yaml examples.test=@/pool.tsv examples.unlabelled_file=@/test.tsv",
-      "pool.tsv has no column 'label': answers, no scores\n");
+      "pool.tsv has no column 'label'\n");
   text = read_text(under("out/predictions.ensemble.jsonl"), NULL);
   for (const char *at = text; (at = strchr(at, '\n')); at++) n++;
   assert_int_equal(n, POOL_TEXTS);

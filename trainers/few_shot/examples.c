@@ -91,7 +91,7 @@ static void say_unlabelled(const cz_examples *e, size_t part) {
             "leave them out (the first: %s)",
             t.path, n, t.n, why);
   else if (n)
-    cz_log_once("%s: answers, no scores", why);
+    cz_log_once("answers, no scores: %s", why);
 }
 
 /* Reads the test file number PART, whose texts nothing else has; how many of them are judged. */
