@@ -216,17 +216,20 @@ static void refused(void **state) {
     expect(1, run, rows[i].why);
     if (i < 3) expect(1, run, "/rows.tsv:3: row 1"); /* when the data are read, and not later */
   }
+  write_text("other.tsv", "text\tx\ty\tlabel\nwho were they\tman\tis\tfirst\n");
   write_text("rows.tsv", "text\ty\tlabel\nwho is\tis\tfirst\n");
   expect(1, run, "x");
-  expect(2,
-         "classify @/zero.yaml examples.pattern=@/own.yaml examples.train=@/fine.tsv "
-         "examples.unlabelled_file=@/fine.tsv "
-         "examples.test=@/fine.tsv classify.calibrate=content_free --out @/bad",
-         "own.yaml:4:13: patterns.0: calibrate: content_free wants texts without content");
   expect(
       2,
       "classify @/zero.yaml examples.pattern=@/own.yaml examples.train=@/fine.tsv "
-      "examples.unlabelled_file=@/fine.tsv examples.test=@/fine.tsv classify.demonstrations=1 "
+      "examples.unlabelled_file=@/fine.tsv "
+      "examples.test=@/other.tsv classify.calibrate=content_free examples.labelled=0 --out @/bad",
+      "own.yaml:4:13: patterns.0: calibrate: content_free wants texts without content");
+  expect(
+      2,
+      "classify @/zero.yaml examples.pattern=@/own.yaml examples.train=@/fine.tsv "
+      "examples.unlabelled_file=@/fine.tsv examples.test=@/other.tsv examples.unlabelled=0 "
+      "classify.demonstrations=1 "
       "--out "
       "@/bad",
       "each record brings answers of its own along (`choices`): a masked LM fills them in, and a "

@@ -139,8 +139,8 @@ static void test_groups(void **state) {
 /* A column of labels that a test file lacks is remembered, one that training needs is demanded. */
 static void test_no_labels(void **state) {
   cz_table *t = open_as("a.csv", "text,knd\nb,x\n", layout(text_only, 1, CZ_LABELS_IF_THERE));
-  assert_non_null(strstr(cz_table_unlabelled(t),
-                         "a.csv has no column 'kind' (did you mean 'knd'?)"));
+  assert_non_null(
+      strstr(cz_table_unlabelled(t), "a.csv has no column 'kind' (did you mean 'knd'?)"));
   expect(t, 0, "b", NULL);
   expect_end(t);
 }
