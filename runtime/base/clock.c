@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 /** Seconds since some fixed moment, never decreasing. */
@@ -12,18 +14,26 @@ double cz_seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/** Seconds over all threads that live; the second number of Linux's schedstat, nanoseconds. */
+/* The second number of the file at PATH, Linux's schedstat of a thread, nanoseconds, in seconds; 0
+ * of a thread that has ended meanwhile. */
+static double waited_of(const char *path) {
+  char text[128] = "", *end;
+  FILE *f = fopen(path, "r");
+  if (!f) return 0;
+  const bool read = fgets(text, sizeof text, f) != NULL;
+  fclose(f);
+  strtod(text, &end); /* what it worked */
+  return read ? 1e-9 * strtod(end, NULL) : NAN;
+}
+
+/** Seconds over all threads that live. */
 double cz_waited_seconds(void) {
   DIR *d = opendir("/proc/self/task");
   double sum = d ? 0 : NAN;
   for (const struct dirent *e; d && (e = readdir(d));) {
     char path[320];
-    double worked, waited;
     snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", e->d_name);
-    FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "r");
-    if (!f) continue;
-    sum += fscanf(f, "%lf %lf", &worked, &waited) == 2 ? 1e-9 * waited : NAN;
-    fclose(f);
+    if (e->d_name[0] != '.') sum += waited_of(path);
   }
   if (d) closedir(d);
   return sum;
