@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <omp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -36,11 +37,13 @@ static cz_status environment(char ***out, char *variable, size_t n, int threads)
   return CZ_OK;
 }
 
-/* Threads of each of N processes: a share of those that the user asks for, else of the cores. */
+/* Threads of each of N processes: a share of those that the user asks for, else of the cores. What
+ * OpenMP would say is less where the BLAS is held to one thread (device.c). */
 static int share_of(int64_t n) {
-  const int all = getenv(threads_name) ? omp_get_max_threads() : omp_get_num_procs(),
-            share = all / (int)n;
-  return share > 0 ? share : 1;
+  const char *asked = getenv(threads_name);
+  const long wanted = asked ? strtol(asked, NULL, 10) : 0,
+             all = wanted > 0 && wanted < INT_MAX ? wanted : omp_get_num_procs();
+  return all > n ? (int)(all / n) : 1;
 }
 
 /** Starts N - 1 processes of this program with ARGV, so that with this one there are N, each with
