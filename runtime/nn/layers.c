@@ -187,7 +187,14 @@ static cz_value attend(cz_builder *b, cz_value x, cz_value q, const cz_attention
   return sublayer_out(b, "self", x, a, &w->norm, t, family_of(b)->no_self_dropout);
 }
 
-static cz_value keys_of(const cz_tokens *t) { return t->seen == CZ_ABSENT ? t->spans : t->seen; }
+/* Keys and values of a self-attention layer, of y [T, D], which its products read. */
+static cz_crossed self_keys(cz_builder *b, cz_value y, const cz_attention_layer *w,
+                            const cz_tokens *t) {
+  cz_crossed keys = {.spans = t->seen == CZ_ABSENT ? t->spans : t->seen, .longest = t->longest};
+  keys.k = cz_layer_linear(b, "self.k", y, &w->k); /* [T, H*K] */
+  keys.v = cz_layer_linear(b, "self.v", y, &w->v);
+  return keys;
+}
 
 /** The residual self-attention layer: x + dropout(O attention(norm(x))), or its norm
  * afterwards. POSITION_BIAS is the stack's, null without one; with CACHE the keys and values
@@ -197,9 +204,7 @@ cz_value cz_layer_self_attention(cz_builder *b, cz_value x, const cz_attention_l
                                  const cz_cache *cache) {
   cz_value y = sublayer_in(b, "self.norm", x, &w->norm); /* [T, D] */
   cz_value q = cz_layer_linear(b, "self.q", y, &w->q);   /* [T, H*K] */
-  cz_crossed keys = {.spans = keys_of(t), .longest = t->longest};
-  keys.k = cz_layer_linear(b, "self.k", y, &w->k);
-  keys.v = cz_layer_linear(b, "self.v", y, &w->v);
+  cz_crossed keys = self_keys(b, y, w, t);
   if (cache) {
     keys.k = append(b, "self.k.append", cache->k, keys.k, cache->rows);
     keys.v = append(b, "self.v.append", cache->v, keys.v, cache->rows);
@@ -282,10 +287,7 @@ cz_crossed cz_layer_last_keys(cz_builder *b, const cz_stack *s, cz_value x, cons
   char scope[CZ_SCOPE];
   const cz_attention_layer *w = &s->blocks[s->n - 1].self;
   cz_layer_enter_block(b, scope, s, s->n - 1);
-  x = sublayer_in(b, "self.norm", x, &w->norm);
-  cz_crossed keys = {.spans = keys_of(t), .longest = t->longest};
-  keys.k = cz_layer_linear(b, "self.k", x, &w->k);
-  keys.v = cz_layer_linear(b, "self.v", x, &w->v);
+  const cz_crossed keys = self_keys(b, sublayer_in(b, "self.norm", x, &w->norm), w, t);
   b->scope = s->name;
   return keys;
 }

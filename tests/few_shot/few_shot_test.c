@@ -4,6 +4,10 @@
 #include "nn/hf.h"
 #include "nn/model.h"
 
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char patterns[] = "fields: {a: text}\n"
@@ -121,4 +125,36 @@ json_t *run_metrics(const char *run) {
   json_decref(result);
   assert_non_null(m);
   return m;
+}
+
+/* Number I of the list NAME of WANT. */
+static double wanted(const json_t *want, const char *name, size_t i) {
+  const json_t *x = json_array_get(json_object_get(want, name), i);
+  if (!json_is_number(x)) fail_msg("%s[%zu] is no number", name, i);
+  return json_number_value(x);
+}
+
+/** The losses and gradient norms of all updates that FOLDER, a member's, notes are those that
+ * another program computed in float64: the lists `losses` and `norms` of WANT, within 1e-9. */
+void same_updates(const char *folder, const json_t *want) {
+  static const char *const keys[] = {"loss", "gradient_norm"}, *const lists[] = {"losses", "norms"};
+  char name[300];
+  json_error_t why;
+  size_t n = 0;
+  snprintf(name, sizeof name, "%s/metrics.jsonl", folder);
+  char *text = read_text(under(name), NULL), *save;
+  for (char *at = strtok_r(text, "\n", &save); at; at = strtok_r(NULL, "\n", &save), n++) {
+    json_t *line = json_loads(at, 0, &why);
+    if (!line) fail_msg("%s: %s", name, why.text);
+    for (int k = 0; k < 2; k++) {
+      const json_t *got = json_object_get(line, keys[k]);
+      const double want_one = wanted(want, lists[k], n);
+      if (!json_is_number(got) || !(fabs(json_number_value(got) - want_one) <= 1e-9))
+        fail_msg("%s, %s of update %zu: %.17g, expected %.17g", folder, keys[k], n,
+                 json_number_value(got), want_one);
+    }
+    json_decref(line);
+  }
+  assert_int_equal(n, json_array_size(json_object_get(want, "losses")));
+  free(text);
 }

@@ -20,5 +20,6 @@ void make_model_with(const char *name, const char *family, bool masked_lm, int64
 void make_texts(const char *name, int lines, uint32_t part, bool labels);
 void forget(const char *run);
 json_t *run_metrics(const char *run);
+void same_updates(const char *folder, const json_t *want);
 
 #endif

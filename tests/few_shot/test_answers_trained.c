@@ -48,27 +48,6 @@ static void same_number(const json_t *want, size_t p, const char *what, size_t i
     fail_msg("member %zu, %s[%zu]: %.15g, expected %.15g", p, what, i, got, x);
 }
 
-/* Losses and gradient norms of all updates of member P, which FOLDER has. */
-static void check_updates(const char *folder, const json_t *want, size_t p) {
-  char path[100];
-  json_error_t why;
-  size_t n, i = 0;
-  snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
-  char *text = read_text(under(path), &n);
-  for (const char *at = text; *at; i++) {
-    const size_t length = strcspn(at, "\n");
-    json_t *line = json_loadb(at, length, 0, &why);
-    if (!line) fail_msg("%s: %s", path, why.text);
-    same_number(want, p, "losses", i, json_number_value(json_object_get(line, "loss")), 1e-9);
-    same_number(want, p, "norms", i, json_number_value(json_object_get(line, "gradient_norm")),
-                1e-9);
-    json_decref(line);
-    at += length + (at[length] == '\n');
-  }
-  assert_int_equal(i, json_array_size(json_object_get(want, "losses")));
-  free(text);
-}
-
 /* Scores of all sets after training, and the accuracy before. */
 static void check_scores(const char *folder, const cz_examples *e, const json_t *want, size_t p) {
   static const char *const names[] = {"labelled", "unlabelled", "test"};
@@ -109,7 +88,7 @@ static void check_members(const char *name, bool records, size_t members) {
   for (size_t p = 0; p < members; p++) {
     const json_t *want = json_array_get(list, p);
     snprintf(path, sizeof path, "%s/members/p%zu-r0", name, p);
-    check_updates(path, want, p);
+    same_updates(path, want);
     check_scores(path, e, want, p);
   }
   cz_examples_close(&e);

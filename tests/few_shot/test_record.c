@@ -63,23 +63,6 @@ static void same_number(const json_t *want, const char *what, size_t i, double g
              none ? -INFINITY : json_number_value(x));
 }
 
-static void check_updates(const char *folder, const json_t *want) {
-  char path[100];
-  json_error_t why;
-  size_t n, i = 0;
-  snprintf(path, sizeof path, "%s/metrics.jsonl", folder);
-  char *text = read_text(under(path), &n);
-  for (char *save, *at = strtok_r(text, "\n", &save); at; at = strtok_r(NULL, "\n", &save), i++) {
-    json_t *line = json_loads(at, 0, &why);
-    if (!line) fail_msg("%s: %s", path, why.text);
-    same_number(want, "losses", i, json_number_value(json_object_get(line, "loss")), 1e-9);
-    same_number(want, "norms", i, json_number_value(json_object_get(line, "gradient_norm")), 1e-9);
-    json_decref(line);
-  }
-  assert_int_equal(i, json_array_size(json_object_get(want, "losses")));
-  free(text);
-}
-
 static void check_scores(const char *folder, const cz_examples *e, const json_t *want) {
   static const char *const names[] = {"labelled", "unlabelled", "test"};
   const size_t n[] = {e->t.n, e->d.n, e->test.n}, C = (size_t)e->classes;
@@ -174,7 +157,7 @@ static void members(void **state) {
     char folder[100];
     const json_t *want = json_array_get(json_object_get(file, "members"), p);
     snprintf(folder, sizeof folder, "record/members/p%zu-r0", p);
-    check_updates(folder, want);
+    same_updates(folder, want);
     check_scores(folder, e, want);
   }
   check_result(file);

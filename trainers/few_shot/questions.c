@@ -14,28 +14,33 @@ struct cz_questions {
   int64_t capacity_rows;
   cz_flat_batch batch; /* of the run under way */
   cz_ids rows, targets;
-  size_t *who;  /* [capacity_rows] */
-  double *logp; /* [capacity_rows] */
-  double read;  /* tokens of all runs */
+  size_t *who;     /* [capacity_rows] */
+  int64_t width;   /* numbers of an answer */
+  double *numbers; /* [capacity_rows, width] */
+  double read;     /* tokens of all runs */
 };
 
 /** Builds a net that asks MODEL, which is borrowed, has a head of the vocabulary and may change its
  * weights. The caller destroys it. */
 cz_status cz_questions_create(cz_questions **q, cz_model *model,
                               const cz_questions_options *options) {
-  const int64_t rows = options->rows > ROWS ? options->rows : ROWS;
-  const cz_net_options o = {.capacity_segments = rows, /* each is asked one question at least */
-                            .capacity_encoder = 1,
-                            .capacity_decoder = options->batch_tokens,
-                            .dropout = 0,
-                            .n_heads = 1,
-                            .heads = {{.kind = CZ_NET_VOCABULARY, .capacity_rows = rows}}};
+  const bool logits = options->logits;
+  const int64_t rows = logits || options->rows > ROWS ? options->rows : ROWS;
+  const cz_net_options o = {
+      .capacity_segments = rows, /* each is asked one question at least */
+      .capacity_encoder = 1,
+      .capacity_decoder = options->batch_tokens,
+      .dropout = 0,
+      .n_heads = 1,
+      .heads = {
+          {.kind = CZ_NET_VOCABULARY, .capacity_rows = rows, .logits = logits, .no_loss = logits}}};
   cz_status st;
   CZ_TRY(cz_alloc(q, 1, sizeof **q));
   (*q)->options = *options;
   (*q)->capacity_rows = rows;
   CZ_GO(st, cz_alloc(&(*q)->who, (size_t)rows, sizeof *(*q)->who), fail);
-  CZ_GO(st, cz_alloc(&(*q)->logp, (size_t)rows, sizeof *(*q)->logp), fail);
+  (*q)->width = logits ? model->config.vocab_size : 1;
+  CZ_GO(st, cz_alloc(&(*q)->numbers, (size_t)(rows * (*q)->width), sizeof *(*q)->numbers), fail);
   CZ_GO(st, cz_net_create(&(*q)->net, model, &o), fail);
   return CZ_OK;
 fail:
@@ -86,6 +91,7 @@ cz_status cz_questions_ask(cz_questions *q, size_t place, int32_t token, size_t 
 cz_status cz_questions_run(cz_questions *q) {
   const cz_graph_run_options run = {0};
   const int64_t n = (int64_t)q->rows.len;
+  const cz_net_head *h = &q->net->heads[0];
   const cz_net_head_feed head = {
       .rows = q->rows.data, .n_rows = n, .targets = q->targets.data, .denominator = 1};
   cz_feed feed;
@@ -95,9 +101,10 @@ cz_status cz_questions_run(cz_questions *q) {
   feed.heads = &head;
   CZ_TRY(cz_net_feed(q->net, &feed));
   CZ_TRY(cz_graph_forward(q->net->graph, &run));
-  CZ_TRY(cz_graph_read(q->net->graph, q->logp, q->net->heads[0].nll, n));
-  for (int64_t i = 0; i < n; i++) q->logp[i] = -q->logp[i];
-  CZ_TRY(q->options.answer(q->options.self, q->who, q->logp, (size_t)n));
+  CZ_TRY(cz_graph_read(q->net->graph, q->numbers, q->options.logits ? h->logits : h->nll,
+                       n * q->width));
+  for (int64_t i = 0; i < n && !q->options.logits; i++) q->numbers[i] = -q->numbers[i];
+  CZ_TRY(q->options.answer(q->options.self, q->who, q->numbers, (size_t)n));
   q->read += (double)q->batch.decoder.ids.len;
   cz_questions_clear(q);
   return CZ_OK;
@@ -122,7 +129,7 @@ void cz_questions_destroy(cz_questions **q) {
   free(x->rows.data);
   free(x->targets.data);
   free(x->who);
-  free(x->logp);
+  free(x->numbers);
   free(x);
   *q = NULL;
 }

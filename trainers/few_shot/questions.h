@@ -1,7 +1,7 @@
 /* How likely a language model finds tokens at places of texts, of many texts at once. Segments and
  * questions about them are put together until a run of the net is full; then it is computed, and
- * each question is answered by log p of its token over the whole vocabulary. Heads read the rows of
- * questions alone. */
+ * each question is answered by log p of its token over the whole vocabulary, or by the logits of
+ * all words. Heads read the rows of questions alone. */
 #ifndef CZ_FEW_SHOT_QUESTIONS_H
 #define CZ_FEW_SHOT_QUESTIONS_H
 
@@ -12,9 +12,11 @@ typedef struct cz_questions cz_questions;
 typedef struct cz_questions_options {
   int64_t batch_tokens; /* of one run; at least those of a segment */
   int64_t rows;         /* most that are asked of one segment */
+  bool logits;          /* answers are those; which token is asked for has no say, and a run has
+                           `rows` questions at most */
   void *self;
   /* LOGP [n], in nats, of what was asked by WHO [n], in the order of asking: one run's, or a NaN or
-   * an infinity where the model has no such number. */
+   * an infinity where the model has no such number; or logits [n, V]. */
   cz_status (*answer)(void *self, const size_t *who, const double *logp, size_t n);
 } cz_questions_options;
 
