@@ -210,13 +210,15 @@ static bool grow_extents(cz_graph *g) {
 void cz__plan_run(cz_graph *g) {
   if (!g->device->host_memory || !grow_extents(g)) return;
   resize(g, CZ__AT_PLANNED);
-  g->used_bytes = place(g);
-  if (g->used_bytes > g->memory_bytes) { /* greedy: less may end up wider than all, which fits */
+  size_t bytes = place(g);
+  if (bytes > g->memory_bytes) { /* greedy: less may end up wider than all, which fits */
     for (size_t i = 0; i < g->n_extents; i++) g->extents[i].planned = g->extents[i].capacity;
     resize(g, CZ__AT_CAPACITY);
-    g->used_bytes = place(g);
+    bytes = place(g);
   }
-  CZ_CHECK(g->used_bytes <= g->memory_bytes);
+  CZ_CHECK(bytes <= g->memory_bytes);
+  /* greedy, again: more may end up narrower than less, and what runs have touched stays so */
+  if (bytes > g->run_bytes) g->run_bytes = bytes;
   bind_memory(g);
 }
 
@@ -225,7 +227,7 @@ cz_status cz__plan(cz_graph *g) {
   lifetimes(g);
   if (!g->options.no_reuse) share_in_place(g);
   CZ_TRY(list_placed(g));
-  g->used_bytes = g->memory_bytes = place(g);
+  g->memory_bytes = place(g);
   if (g->memory_bytes)
     CZ_TRY(cz_device_alloc_for(g->device, &g->memory, g->memory_bytes, "activations"));
   bind_memory(g);
