@@ -14,12 +14,12 @@ double cz_seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The second number of the file at PATH, Linux's schedstat of a thread, nanoseconds, in seconds; 0
- * of a thread that has ended meanwhile. */
-static double waited_of(const char *path) {
+/* The second number of the file at PATH, Linux's schedstat of a thread, nanoseconds, in seconds;
+ * WITHOUT where there is no such file. */
+static double waited_of(const char *path, double without) {
   char text[128] = "", *end;
   FILE *f = fopen(path, "r");
-  if (!f) return 0;
+  if (!f) return without;
   const bool read = fgets(text, sizeof text, f) != NULL;
   fclose(f);
   strtod(text, &end); /* what it worked */
@@ -29,11 +29,11 @@ static double waited_of(const char *path) {
 /** Seconds over all threads that live. */
 double cz_waited_seconds(void) {
   DIR *d = opendir("/proc/self/task");
-  double sum = d ? 0 : NAN;
+  double sum = d && !isnan(waited_of("/proc/self/schedstat", NAN)) ? 0 : NAN;
   for (const struct dirent *e; d && (e = readdir(d));) {
     char path[320];
     snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", e->d_name);
-    if (e->d_name[0] != '.') sum += waited_of(path);
+    if (e->d_name[0] != '.') sum += waited_of(path, 0); /* a thread that has ended meanwhile */
   }
   if (d) closedir(d);
   return sum;

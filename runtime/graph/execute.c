@@ -190,12 +190,6 @@ cz_value cz_graph_grad(const cz_graph *g, cz_value v) {
   return cz__is_value(v) ? g->values[v].grad : CZ_ABSENT;
 }
 
-/** Bytes of the activations that runs have used so far, of those that are planned: on the host as
- * few as the largest of them wanted; elsewhere, and before the first run, all. */
-size_t cz_graph_used_bytes(const cz_graph *g) {
-  return g->run_bytes ? g->run_bytes : g->memory_bytes;
-}
-
 /** Bytes of planned activations, workspace, inputs and states. */
 size_t cz_graph_bytes(const cz_graph *g) {
   size_t n = g->memory_bytes + g->workspace_bytes;

@@ -98,7 +98,6 @@ cz_value cz_graph_grad(const cz_graph *g, cz_value v);
 /* The planned graph: bytes, plan, hash, times. A profiled run reads the clock when all its kernels
  * were called, and waits for them there. */
 size_t cz_graph_bytes(const cz_graph *g);
-size_t cz_graph_used_bytes(const cz_graph *g);
 uint64_t cz_graph_hash(const cz_graph *g);
 CZ_MUST cz_status cz_graph_print(const cz_graph *g, cz_buf *out, bool json);
 void cz_graph_profile(cz_graph *g, bool on);

@@ -106,7 +106,6 @@ struct cz_graph {
   bool finished;
   void *memory, *workspace;
   size_t memory_bytes, workspace_bytes;
-  size_t run_bytes; /* of memory, that runs were given so far; 0: all */
   cz_value *placed; /* tensors with memory of their own, as they were placed last */
   size_t n_placed;
   cz_value clock; /* a state: cz_clock */

@@ -217,8 +217,6 @@ void cz__plan_run(cz_graph *g) {
     bytes = place(g);
   }
   CZ_CHECK(bytes <= g->memory_bytes);
-  /* greedy, again: more may end up narrower than less, and what runs have touched stays so */
-  if (bytes > g->run_bytes) g->run_bytes = bytes;
   bind_memory(g);
 }
 

@@ -5,6 +5,7 @@
 #include "ensemble/ensemble.h"
 #include "ensemble/judge.h"
 #include "ensemble/logistic.h"
+#include "few_shot/candidates.h"
 #include "fixtures.h"
 #include "tasks/bayes.h"
 
@@ -117,12 +118,12 @@ static void test_accuracies(void **state) {
   json_array_foreach((json_t *)cases_of("accuracies", 4), i, c) {
     float *scores = floats_of(c, "scores");
     int32_t *wanted = wholes_of(c, "wanted");
-    expect(cz_member_accuracy(scores, wanted, size_of(c, "wanted"), 3), member_of(c, "accuracy"),
-           "accuracy", i);
+    const cz_text_set set = {.labels = wanted, .n = size_of(c, "wanted")};
+    expect(cz_text_set_accuracy(&set, scores, 3), member_of(c, "accuracy"), "accuracy", i);
     free(scores);
     free(wanted);
   }
-  assert_true(isnan(cz_member_accuracy(NULL, NULL, 0, 3)));
+  assert_true(isnan(cz_text_set_accuracy(&(cz_text_set){0}, NULL, 3)));
 }
 
 static void test_scores(void **state) {

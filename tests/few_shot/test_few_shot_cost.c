@@ -175,17 +175,22 @@ static void by_hand(void **state) {
   json_decref(root);
 }
 
-/* Training is forward and backward, scoring forward, both by one formula; hours follow. */
+/* Training is forward and backward, scoring forward, both by one formula; hours follow. A sentence
+ * encoder's mean reads all rows of the last block. */
 static void flop_and_hours(void **state) {
   json_t *root;
-  const json_t *ft = stage_of(priced(&root, "two.yaml"), "ft");
+  const json_t *list = priced(&root, "two.yaml"), *ft = stage_of(list, "ft"),
+               *vectors = stage_of(list, "vectors");
   cz_model_config c;
   OK(cz_hf_config_read(&c, under("bert/config.json")));
-  const cz_step_shape text = {.segments = 1, .inputs = PLAIN, .read = 1};
+  const cz_step_shape text = {.segments = 1, .inputs = PLAIN, .read = 1},
+                      whole = {.segments = 1, .inputs = PLAIN};
+  const double encoded = (T + D + TEST) * cz_flops_forward(&c, &whole);
   const double flop = cz_flops_forward(&c, &text), trained = 3 * 2 * STEPS * BATCH * flop,
                scored = 2 * (T + D + TEST) * flop;
   assert_true(fabs(number(ft, "flop") / trained - 1) < 1e-12);
   assert_true(fabs(number(ft, "scoring_flop") / scored - 1) < 1e-12);
+  assert_true(fabs(number(vectors, "scoring_flop") / encoded - 1) < 1e-12);
   assert_true(fabs(number(ft, "hours") / (trained / 2e9 / 3600) - 1) < 1e-12);
   assert_true(fabs(number(ft, "gpu_scoring_hours") / (scored / 1e12 / 3600) - 1) < 1e-12);
   json_decref(root);

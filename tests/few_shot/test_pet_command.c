@@ -261,7 +261,16 @@ static int64_t last_of(const char *run) {
   return last;
 }
 
-/* T has 60 texts: 300 and 1500 are two generations, 240 and 960 and 3840 three. */
+/* A training file of eight texts of which one is there twice. */
+static void write_seven(const char *name) {
+  make_texts(name, 7, 9, true);
+  char *text = read_text(under(name), NULL), *first = strchr(text, '\n') + 1;
+  write_format(name, "%s%.*s\n", text, (int)strcspn(first, "\n"), first);
+  free(text);
+}
+
+/* T has 60 texts: 300 and 1500 are two generations, 240 and 960 and 3840 three. Of seven, 35, 175,
+ * 875 and 4375 are four, where eight would take three. */
 static void generations(void **state) {
   run_into(&(start){0}, IPET "target=200", "g1");
   assert_int_equal(last_of("g1"), 1);
@@ -269,6 +278,12 @@ static void generations(void **state) {
   assert_int_equal(last_of("g3"), 3);
   expect(0, IPET "target=60 --out @/g0", "--ipet: T has 60 texts and sets grow to 60, so no ");
   assert_int_equal(last_of("g0"), 0);
+  write_seven("seven.tsv");
+  run_into(&(start){0},
+           PET KEYS " stages.supervised.train.steps=4 --train @/seven.tsv --pattern @/p.yaml "
+                    "--test @/test.tsv --ipet",
+           "g4");
+  assert_int_equal(last_of("g4"), 4);
   expect(2, IPET "scale=1.1 --out @/no", "--ipet: 30 generations from 60 texts to the target of ");
   expect(2, IPET "scale=1 --out @/no", "common.classify.scale: 1 is not between 1.01 and 1000");
   assert_false(cz_fs_exists(under("no")));

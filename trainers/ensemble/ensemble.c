@@ -48,15 +48,6 @@ void cz_ensemble_votes(int32_t *labels, const cz_ensemble *e) {
       *labels++ = cz_member_label(e->members[m].scores + i * (size_t)e->classes, e->classes);
 }
 
-/** The share of N texts whose highest score, SCORES [n, C], is that of the class WANTED: what a
- * pattern weighs when the untrained model made the scores. NaN when N is 0. Source: pet.md 1.5. */
-double cz_member_accuracy(const float *scores, const int32_t *wanted, size_t n, int32_t classes) {
-  size_t right = 0;
-  for (size_t i = 0; i < n; i++)
-    right += cz_member_label(scores + i * (size_t)classes, classes) == wanted[i];
-  return (double)right / (double)n;
-}
-
 static double raw_weight(const cz_member *m, cz_weighting weighting) {
   return weighting == CZ_WEIGHT_ACCURACY ? m->accuracy : 1;
 }

@@ -44,7 +44,6 @@ extern const char *const cz_weighting_names[];
 CZ_MUST cz_status cz_ensemble_check(const cz_ensemble *e);
 int32_t cz_member_label(const float *scores, int32_t classes);
 void cz_ensemble_votes(int32_t *labels, const cz_ensemble *e);
-double cz_member_accuracy(const float *scores, const int32_t *wanted, size_t n, int32_t classes);
 CZ_MUST cz_status cz_ensemble_weights(double *weights, bool *even, const cz_ensemble *e,
                                       const bool *chosen, cz_weighting weighting,
                                       cz_fidelity fidelity);

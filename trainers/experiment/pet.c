@@ -19,6 +19,8 @@
  * larger steps to move at all in as many updates. */
 enum { WIDE = 512, GENERATIONS = 16, LONGEST = 256, PROCESSES = 8 };
 
+#define COMPOSED "the experiment of cloze pet" /* what errors call its text */
+
 /* What the composed experiment depends on. */
 typedef struct composing {
   const cz_pet_request *r;
@@ -93,35 +95,28 @@ static cz_status add_stages(composing *c) {
                                "student.student.scores.accuracy, unit: \"%%\"}]\n");
 }
 
-/* What SAID, overrides of the composed keys, has of those that generations are counted by:
- * `labelled` at most so many texts of the training file, -1 all, and how sets grow. */
-static cz_status read_counted(int64_t *labelled, cz_ipet *ipet, const cz_config_node *said) {
-  const cz_config_node *common = cz_config_get(said, "common"),
-                       *classify = cz_config_get(common, cz_classify_section.name),
-                       *n = cz_config_get(cz_config_get(common, cz_examples_section.name),
-                                          "labelled"),
-                       *target = cz_config_get(classify, "target"),
-                       *scale = cz_config_get(classify, "scale"),
-                       *first = cz_config_get(classify, "first");
-  if (n) CZ_TRY(cz_config_int(labelled, n, -1, 1e9));
-  if (target) CZ_TRY(cz_config_int(&ipet->target, target, 1, 1e9));
-  if (first) CZ_TRY(cz_config_int(&ipet->first, first, 1, 1e9));
-  return scale ? cz_config_real(&ipet->scale, scale, 1.01, 1000) : CZ_OK;
+/* How T's sets grow, by what is composed so far and the words that set keys of all stages. */
+static cz_status read_growth(composing *c, cz_ipet *ipet) {
+  static const char all[] = "common.";
+  const cz_pet_request *r = c->r;
+  cz_config *config;
+  CZ_TRY(cz_config_parse(&config, COMPOSED, c->text.data, c->text.len));
+  cz_status st = CZ_OK;
+  for (size_t i = 0; i < r->n_words && st == CZ_OK; i++)
+    if (!strncmp(r->words[i], all, sizeof all - 1)) st = cz_config_set(config, r->words[i]);
+  if (st == CZ_OK)
+    st = cz_stage_growth(ipet, &c->labelled, cz_config_get(cz_config_root(config), "common"), 1);
+  cz_config_destroy(&config);
+  return st;
 }
 
-/* Texts of T, of as many as the training file has, and the generations that they take. */
+/* Texts of T, and the generations that they take. */
 static cz_status count_generations(composing *c) {
-  const cz_pet_request *r = c->r;
-  cz_config *said;
-  cz_ipet ipet = cz_ipet_paper;
-  int64_t limit = -1;
-  CZ_TRY(cz_config_from_words(&said, (const char *const *)r->words, r->n_words));
-  cz_status st = read_counted(&limit, &ipet, cz_config_root(said));
-  cz_config_destroy(&said);
-  CZ_TRY(st);
-  if (limit >= 0 && limit < c->labelled) c->labelled = limit;
-  c->generations = r->ipet ? cz_ipet_generations(&ipet, c->labelled) : 0;
-  if (r->ipet && !c->generations)
+  const bool grows = c->r->ipet;
+  cz_ipet ipet;
+  CZ_TRY(read_growth(c, &ipet));
+  c->generations = grows ? cz_ipet_generations(&ipet, c->labelled) : 0;
+  if (grows && !c->generations)
     cz_warn("--ipet: T has %lld texts and sets grow to %lld, so no generation is made",
             (long long)c->labelled, (long long)ipet.target);
   return c->generations < GENERATIONS
@@ -133,27 +128,6 @@ static cz_status count_generations(composing *c) {
                        (long long)c->generations,
                        (long long)(c->labelled ? c->labelled : ipet.first), (long long)ipet.target,
                        ipet.scale, GENERATIONS - 1);
-}
-
-/* How many texts T can have. */
-static cz_status count_labelled(composing *c) {
-  const cz_pet_request *r = c->r;
-  cz_pattern_file *file = NULL;
-  cz_records *records = NULL;
-  cz_table_layout how = {.labels = CZ_LABELS_NEEDED};
-  cz_arena *arena = NULL;
-  cz_status st;
-  CZ_GO(st, cz_arena_create(&arena, "columns"), done);
-  CZ_GO(st, cz_table_layout_take(&how, arena, r->columns, r->backslashes), done);
-  if (r->zero_shot) goto done;
-  CZ_GO(st, cz_patterns_open(&file, r->pattern, r->labels), done);
-  CZ_GO(st, cz_records_read_as(&records, file, r->train, &how), done);
-  c->labelled = (int64_t)records->n;
-done:
-  cz_arena_destroy(&arena);
-  cz_records_destroy(&records);
-  cz_patterns_close(&file);
-  return st;
 }
 
 /* Whether KEY, which a word of the command sets, is one of a stage and stands for itself. */
@@ -229,9 +203,8 @@ static cz_status compose(composing *c) {
   c->wide = config.d_model >= WIDE;
   c->longest = cz_model_longest(&config);
   if (c->longest <= 0 || c->longest > LONGEST) c->longest = LONGEST;
-  CZ_TRY(count_labelled(c));
-  CZ_TRY(count_generations(c));
   CZ_TRY(add_common(c));
+  CZ_TRY(count_generations(c));
   CZ_TRY(add_stages(c));
   return check_words(c);
 }
@@ -246,7 +219,7 @@ static int64_t processes_for(const composing *c) {
  * Errors as cz_experiment_run. Collective under MPI. */
 cz_status cz_pet_run(const cz_pet_request *r) {
   composing c = {.r = r};
-  cz_run_request run = {.file = "the experiment of cloze pet",
+  cz_run_request run = {.file = COMPOSED,
                         .device = r->device,
                         .comm = r->comm,
                         .jobs = r->jobs,

@@ -55,6 +55,7 @@ cz_status cz__classify_cost(cz_cost *cost, const cz_recipe *recipe) {
   cz_status st = cz__classify_bind(&c, recipe, 0);
   if (st == CZ_OK) st = cz_few_shot_cost_open(&x, cost, &c.f, recipe);
   x.parallel = c.keys.decoding == CZ_FILL_PARALLEL;
+  x.encodes = cz__classify_encodes(&c);
   if (st == CZ_OK && c.f.examples && c.f.examples->t.n)
     st = CZ_AT(cz_config_get(recipe->node, cz_classify_section.name),
                cz_demonstrations_draw(&c.demonstrations, c.f.examples, c.keys.demonstrations,

@@ -279,3 +279,26 @@ cz_status cz__classify_patterns(int32_t **list, size_t *n, const cz__classifying
   for (size_t i = 0; i < *n; i++) CZ_TRY(check_masks(c, file, &file->patterns[(*list)[i]]));
   return CZ_OK;
 }
+
+/** How iPET's sets grow by KEYS, a node with the sections `classify` and `examples` or without, and
+ * how many texts T has under SEED: 0 where no file has any. CZ_EUSAGE with the key; errors of
+ * reading the files. */
+cz_status cz_stage_growth(cz_ipet *ipet, int64_t *labelled, const cz_config_node *keys,
+                          uint64_t seed) {
+  cz__classify_keys k;
+  cz_examples_keys examples;
+  cz_pattern_file *file;
+  size_t n = 0;
+  CZ_TRY(cz_config_bind(cz_config_get(keys, cz_classify_section.name), &cz_classify_section, &k,
+                        NULL));
+  CZ_TRY(cz_examples_bind(&examples, cz_config_get(keys, cz_examples_section.name)));
+  *ipet = cz_ipet_paper;
+  ipet->scale = k.scale, ipet->target = k.target, ipet->first = k.first;
+  *labelled = 0;
+  if (!*examples.train) return CZ_OK;
+  CZ_TRY(cz_patterns_open(&file, examples.pattern, *examples.labels ? examples.labels : NULL));
+  cz_status st = cz_examples_count_t(&n, &examples, file, seed);
+  cz_patterns_close(&file);
+  *labelled = (int64_t)n;
+  return st;
+}

@@ -194,7 +194,8 @@ static void add_scored(cz_reading *r, const cz_few_shot_cost *x, double texts, d
 }
 
 /* The same to train on: each is read once, with the masks of the longest answer, and the head reads
- * a row for each token of all answers. */
+ * a row for each token of all answers. Answers that are chosen among repeat rows, so that the last
+ * block makes all of them; a generated one's are read once (cz__net_heads_read_rows). */
 static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
                         const answer_counts *answers, bool masked) {
   double tokens = 0;
@@ -204,7 +205,8 @@ static void add_trained(cz_reading *r, const cz_few_shot_cost *x, double texts, 
     if (answers->of[k] > 0) longest = k;
   }
   n -= answers->masks - longest;
-  add_texts(r, x, texts, n, masked ? most_masked(n) : tokens, 0);
+  const double predicted = masked ? most_masked(n) : tokens;
+  add_texts(r, x, texts, n, predicted, x->file && x->file->generates ? predicted : 0);
 }
 
 /* A text of N tokens under PATTERN, whose masks begin at PLACE, with each word in turn in their

@@ -29,6 +29,7 @@ typedef struct cz_few_shot_cost {
   const cz_pattern_file *file; /* null: it is not there */
   /* set by who opens */
   bool parallel;                           /* the masks of an answer are filled in at once */
+  bool encodes;                            /* the mean over all tokens is read, not single rows */
   const cz_demonstrations *demonstrations; /* [patterns] in front of texts; or null */
   cz_model_config config;                  /* without sizes where cost->unknown_model */
 } cz_few_shot_cost;

@@ -37,6 +37,7 @@
 
 struct cz_check;
 struct cz_cost;
+struct cz_ipet;
 
 /* What a kind leaves in its folder beside result.json. Other stages may start from it. */
 typedef enum cz_stage_product {
@@ -94,7 +95,10 @@ CZ_MUST cz_status cz_stage_known(const cz_stage_kind *kind, const cz_config_node
 CZ_MUST cz_status cz_stage_bind(cz_recipe *recipe, const cz_stage_kind *kind,
                                 const cz_config_node *node, cz_device *device);
 CZ_MUST cz_status cz_stage_help(cz_buf *out, bool markdown);
-bool cz_stage_encodes(const cz_config_node *stage); /* classify_keys.c */
+/* classify_keys.c */
+bool cz_stage_encodes(const cz_config_node *stage);
+CZ_MUST cz_status cz_stage_growth(struct cz_ipet *ipet, int64_t *labelled,
+                                  const cz_config_node *keys, uint64_t seed);
 
 /* stage.c: a stage in its folder. */
 CZ_MUST cz_status cz_stage_same(const cz_config_node *node, const json_t *record,
