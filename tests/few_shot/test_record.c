@@ -233,6 +233,36 @@ static void unanswered(void **state) {
          "man: man (");
 }
 
+/* The report says of each score of a file without answers why it has none, and a plan may name
+ * those alone that a result has. */
+static void unanswered_report(void **state) {
+  int reasons = 0;
+  write_format("asked.jsonl", official, BLANK, "");
+  write_format("ex.yaml",
+               "seeds: [1]\n"
+               "stages:\n"
+               "  c:\n"
+               "    kind: classify\n"
+               "    init: %s/bert\n"
+               "    examples: {pattern: " CZ_SOURCE_DIR "/experiments/pet/patterns/record.yaml, "
+               "test: %s/asked.jsonl, max_length: 64}\n"
+               "    classify: {strategy: tuning_free}\n"
+               "rows: [{name: a}]\n"
+               "columns:\n"
+               "  - {name: em, value: c.ensemble.scores.squad_em}\n"
+               "  - {name: f1, value: c.ensemble.scores.squad_f1}\n"
+               "  - {name: accuracy, value: c.ensemble.accuracy}\n"
+               "  - {name: ece, value: c.ensemble.ece}\n",
+               folder(), folder());
+  run_into(&(start){0}, "run @/ex.yaml", "ex");
+  char *text = read_text(under("ex/report.txt"), NULL);
+  for (const char *at = text; (at = strstr(at, "a: not defined under 1 of 1 seeds: ")); reasons++)
+    assert_non_null(at = strstr(at, "asked.jsonl:1: the record has no answer\n"));
+  assert_int_equal(reasons, 4);
+  free(text);
+  expect(2, "run @/ex.yaml columns.0.value=c.ensemble.scores.accuracy --out @/no", "squad_em");
+}
+
 /* Files that are none, each named with its line. */
 static void bad_files(void **state) {
   static const char run[] =
@@ -307,11 +337,13 @@ static void refused(void **state) {
        "/record.train.jsonl --unlabeled " PET "/record.pool.jsonl --test " PET
        "/record.test.jsonl --out @/bad",
        "cloze pet ends in a classifier, whose labels are the same for all texts"},
-      {2, "rank --model " PET "/model --pattern @/one.yaml --data " PET "/record.test.jsonl",
-       "ranked are all words"},
+      {2,
+       "rank --model " PET "/model --pattern " PET "/record.yaml --data " PET "/record.test.jsonl",
+       "record.yaml:2:7: task: each record of task record has candidates of its own, and ranked "
+       "are "
+       "all words; a pattern file without `task` says in which `label_column`"},
   };
   write_text("cand.yaml", stage);
-  write_text("one.yaml", "task: record\nfields: {p: text}\npatterns: ['{p*} {mask}']\n");
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     expect(rows[i].code, rows[i].words, rows[i].why);
 }
@@ -328,8 +360,9 @@ static int close_all(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(members), cmocka_unit_test(drawn),
-                                     cmocka_unit_test(unanswered), cmocka_unit_test(bad_files),
-                                     cmocka_unit_test(refused)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(members),    cmocka_unit_test(drawn),
+      cmocka_unit_test(unanswered), cmocka_unit_test(unanswered_report),
+      cmocka_unit_test(bad_files),  cmocka_unit_test(refused)};
   return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -154,6 +154,11 @@ static void refused(void **state) {
        "/wsc.test.jsonl --out @/bad",
        "each record of task wsc has a target that is generated, and cloze pet ends in a "
        "classifier"},
+      {2, "rank --model " PET "/model --pattern " PET "/wsc.yaml --data " PET "/wsc.test.jsonl",
+       "wsc.yaml:2:7: task: each record of task wsc has a target to generate, and ranked are all "
+       "words; a pattern file without `task` says in which `label_column`"},
+      {2, "classify @/gen.yaml examples.chosen=1 examples.chosen_by=@/none --out @/bad",
+       "has task: wsc, whose records have a target that is generated; texts to label next are"},
   };
   write_text("gen.yaml", stage);
   write_text("none.yaml", "task: wsc\nfields: {a: text}\npatterns: ['{a*} {mask:6}']\n");

@@ -91,8 +91,15 @@ static cz_status open_model(session *s) {
 static cz_status open_patterns(session *s) {
   const int64_t positions = cz_model_longest(&s->model->config);
   CZ_TRY(cz_patterns_open(&s->file, s->pattern, NULL));
+  const cz_config_node *root = cz_config_root(s->file->config);
+  if (s->file->task)
+    return cz_config_error(cz_config_get(root, "task"),
+                           "each record of task %s has %s, and ranked are all words; a pattern "
+                           "file without `task` says in which `label_column` answers stand",
+                           s->file->task->name,
+                           s->file->candidates ? "candidates of its own" : "a target to generate");
   if (s->file->choices)
-    return cz_config_error(cz_config_get(cz_config_root(s->file->config), "choices"),
+    return cz_config_error(cz_config_get(root, "choices"),
                            "the answers are each record's own; ranked are all words");
   for (size_t i = 0; i < s->file->n_patterns; i++)
     if (s->file->patterns[i].masks > 1)

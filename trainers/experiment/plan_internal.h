@@ -10,7 +10,7 @@ CZ_MUST cz_status cz__plan_read_rows(cz_plan *p, const cz_config_node *root);
 CZ_MUST cz_status cz__plan_drop_stages(cz_plan *p, const cz_config_node **root);
 CZ_MUST cz_status cz__plan_axis_stages(cz_plan *p, const cz_config_node *stages);
 
-/* row_stages.c: for both, the rows before the stages are known. */
+/* row_stages.c: for both; STAGES is null while rows are read, before stages are known. */
 CZ_MUST cz_status cz__plan_row_has(bool *has, const cz_config_node *node, const char *name,
                                    size_t length, const cz_config_node *stages);
 

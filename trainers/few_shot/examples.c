@@ -94,7 +94,8 @@ static void say_unlabelled(const cz_examples *e, size_t part) {
     cz_log_once("answers, no scores: %s", why);
 }
 
-/* Reads the test file number PART, whose texts nothing else has; how many of them are judged. */
+/* Reads the test file number PART, and how many of its texts are judged. All of them are kept in
+ * mind, since T and D, which are drawn later, leave them out. */
 static cz_status read_test(opening *o, size_t part) {
   cz_examples *e = o->e;
   cz_pool *pool = &o->tested[part];
@@ -307,9 +308,10 @@ static cz_status open_all(opening *o, const cz_tokenizer *tokenizer, cz_reader_k
   CZ_TRY(read_columns(o));
   if (e->file->task && k->chosen)
     return CZ_FAIL(CZ_EUSAGE,
-                   "chosen: %s has task: %s, whose records have candidates of their own; "
-                   "texts to label next are of those with labels",
-                   e->file->path, e->file->task->name);
+                   "chosen: %s has task: %s, whose records have %s; texts to label next are of "
+                   "those with labels",
+                   e->file->path, e->file->task->name,
+                   e->file->candidates ? "candidates of their own" : "a target that is generated");
   CZ_TRY(open_test(o));
   CZ_TRY(open_pools(o));
   return e->file->candidates ? cz_candidates_measure(e) : CZ_OK;

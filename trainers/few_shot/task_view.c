@@ -1,12 +1,12 @@
 #include "few_shot/task_view.h"
 
 /* A classification by texts alone. */
-static const cz_task_row row = {.name = "few_shot",
-                                .help = "texts of a pattern file",
-                                .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
-                                .comparison = CZ_COMPARE_LABEL,
-                                .baseline = CZ_BASELINE_MAJORITY,
-                                .drawn_by_label = true};
+static const cz_task_row of_labels = {.name = "few_shot",
+                                      .help = "texts of a pattern file",
+                                      .metrics = {CZ_METRIC_ACCURACY, CZ_METRIC_MACRO_F1},
+                                      .comparison = CZ_COMPARE_LABEL,
+                                      .baseline = CZ_BASELINE_MAJORITY,
+                                      .drawn_by_label = true};
 
 /* Which candidate is right, by what the official scorer of ReCoRD compares: texts. */
 static const cz_task_row of_candidates = {.name = "few_shot",
@@ -15,6 +15,12 @@ static const cz_task_row of_candidates = {.name = "few_shot",
                                           .comparison = CZ_COMPARE_TEXT,
                                           .baseline = CZ_BASELINE_LEAD,
                                           .lead_words = 2};
+
+/** What the records of a view are a task of, and so the scores that they get: CANDIDATES of their
+ * own, or labels. */
+const cz_task_row *cz_task_view_row(bool candidates) {
+  return candidates ? &of_candidates : &of_labels;
+}
 
 /* The fields of a record, one after another. */
 static cz_status join(const char **out, cz_arena *arena, const cz_record *record, size_t n) {
@@ -46,7 +52,7 @@ static cz_status name_fields(cz_task_record *r, cz_arena *arena, const cz_patter
 cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_set *texts) {
   const cz_task_config none = {0};
   cz_status st;
-  CZ_TRY(cz_task_describe(set, e->file->candidates ? &of_candidates : &row, &none));
+  CZ_TRY(cz_task_describe(set, cz_task_view_row(e->file->candidates), &none));
   cz_task_set *s = *set;
   s->path = texts->path;
   s->labels = e->file->labels;

@@ -6,6 +6,7 @@
 #include "few_shot/examples.h"
 #include "tasks/task.h"
 
+const cz_task_row *cz_task_view_row(bool candidates);
 CZ_MUST cz_status cz_task_view(cz_task_set **set, const cz_examples *e, const cz_text_set *texts);
 
 #endif

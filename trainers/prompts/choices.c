@@ -2,6 +2,7 @@
  * (docs/pet.md 3.3). */
 #include "prompts/prompt.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /** Tokens of an answer, which -1 fills up to MASKS: 0 behind a label's last word. */
@@ -33,8 +34,11 @@ static size_t masks_for(const cz_pattern_file *file, const cz_prompt_text *answe
 static cz_status refuse_length(const cz_prompt *prompt, const cz_prompt_texts *texts,
                                const char *place, const cz_prompt_text *answer, size_t c) {
   const cz_pattern_file *file = texts->prompts->file;
+  char surplus[32] = "";
   cz_buf text = {0};
   cz_status st = CZ_OK;
+  if (file->generates)
+    snprintf(surplus, sizeof surplus, " and %d surplus masks", CZ_PROMPT_SURPLUS);
   const char *what = file->candidates  ? "candidate"
                      : file->generates ? "target"
                                        : "answer of the label";
@@ -47,8 +51,8 @@ static cz_status refuse_length(const cz_prompt *prompt, const cz_prompt_texts *t
                  "%s: the %s '%s' has %zu tokens%s, and the pattern '%s' has masks for %d; write "
                  "{mask:%zu}",
                  place, what, file->task ? text.data + strspn(text.data, " ") : file->labels[c],
-                 answer->n, file->generates ? " and 3 surplus masks" : "", prompt->pattern->text,
-                 prompt->pattern->masks, masks_for(file, answer));
+                 answer->n, surplus, prompt->pattern->text, prompt->pattern->masks,
+                 masks_for(file, answer));
   cz_buf_free(&text);
   return st;
 }

@@ -90,6 +90,7 @@ static cz_status make_prompt(cz_prompts *p, cz_prompt *prompt, const cz_pattern 
 }
 
 static cz_status check(const cz_prompts *p, int64_t max_length, cz_reader_kind reader) {
+  CZ_CHECK(!p->file->task || reader != CZ_READS_ANY_WORD);
   if (max_length < 1 || max_length > INT32_MAX)
     return CZ_FAIL(CZ_EUSAGE, "max_length is %lld, expected a number of tokens from 1 on",
                    (long long)max_length);
@@ -100,9 +101,8 @@ static cz_status check(const cz_prompts *p, int64_t max_length, cz_reader_kind r
                    p->file->path, p->file->task->name,
                    p->file->candidates ? "candidates of its own" : "a target",
                    p->file->candidates ? "scores" : "generates",
-                   reader == CZ_READS_ANY_WORD ? "ranked are all words"
-                   : p->file->candidates       ? "a classifier has labels, the same for all texts"
-                                         : "a classifier would learn from right targets alone");
+                   p->file->candidates ? "a classifier has labels, the same for all texts"
+                                       : "a classifier would learn from right targets alone");
   if (p->file->n_labels == 0 && !p->file->task && reader != CZ_READS_ANY_WORD)
     return CZ_FAIL(CZ_EUSAGE, "%s: no labels are declared: add `labels: [...]`, or give them",
                    p->file->path);
@@ -166,8 +166,8 @@ static cz_status make_all(cz_prompts *p, cz_reader_kind reader, cz_encoding *e,
 /** FILE's patterns for TOKENIZER and inputs of at most MAX_LENGTH tokens, as READER wants them;
  * file and tokenizer are borrowed. CZ_EUSAGE that points into the file: a word that is not what
  * words.c demands, a pattern that is too long even with empty fields, with the counts; or when
- * there is no token for a frame, or no label. The caller destroys
- * the prompts. */
+ * there is no token for a frame, or no label. A FILE with a task has no words to rank among any.
+ * The caller destroys the prompts. */
 cz_status cz_prompts_create_for(cz_prompts **prompts, const cz_pattern_file *file,
                                 const cz_tokenizer *tokenizer, int64_t max_length,
                                 cz_reader_kind reader) {

@@ -62,18 +62,21 @@ static cz_status training_view(cz_task_set **set, const cz_examples *e) {
   return st;
 }
 
-/* Scores without a value, as of a task, and why what is judged has none: {KEY: reason}. */
-static cz_status put_unscored(json_t *metrics, const char *name, const char *why) {
-  static const char *const keys[] = {"accuracy", "macro_f1", "ece"};
-  enum { OF_TASK = 2 }; /* the first, which a task has too */
+/* The scores of SCORED without a value, and why what is judged has none: {KEY: reason}. */
+static cz_status put_unscored(json_t *metrics, const cz_scored *scored, const char *why) {
+  static const char *const judged[] = {"accuracy", "ece"}; /* what else a report may ask for */
   json_t *o = json_object(), *scores = json_object(), *reasons = json_object();
-  CZ_TRY(cz_json_set(metrics, name, o));
+  if (!why) why = "a test text has no label";
+  CZ_TRY(cz_json_set(metrics, scored->label, o));
   CZ_TRY(cz_json_set(o, "scores", scores));
   CZ_TRY(cz_json_set(o, "undefined", reasons));
-  for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
-    if (k < OF_TASK) CZ_TRY(cz_json_set(scores, keys[k], json_null()));
-    CZ_TRY(cz_json_set_text(reasons, keys[k], why ? why : "a test text has no label"));
+  const cz_task_metric *of = scored->set->metrics;
+  for (int k = 0; k < CZ_TASK_METRICS && of[k] != CZ_METRIC_NONE; k++) {
+    CZ_TRY(cz_json_set(scores, cz_task_metric_names[of[k]], json_null()));
+    CZ_TRY(cz_json_set_text(reasons, cz_task_metric_names[of[k]], why));
   }
+  for (size_t k = 0; k < sizeof judged / sizeof *judged; k++)
+    CZ_TRY(cz_json_set_text(reasons, judged[k], why));
   return CZ_OK;
 }
 
@@ -95,14 +98,16 @@ static cz_status list_candidates(const char **out, cz_arena *arena, const cz_rec
   return st;
 }
 
-/* OUTPUTS [n]: the answers to TEXTS, and of candidates what else is said of each in MEMBERS [n]. */
-static cz_status answer(const char **outputs, const char **members, cz_arena *arena,
+/* OUTPUTS [n]: the answers to TEXTS, and of candidates what else is said of each in MORE_JSON [n].
+ */
+static cz_status answer(const char **outputs, const char **more_json, cz_arena *arena,
                         const cz_examples *e, const cz_text_set *texts, const double *mean) {
   for (size_t i = 0; i < texts->n; i++) {
     const double *scores = mean + i * (size_t)e->classes;
     const int32_t best = cz_scores_label(scores, e->classes);
     outputs[i] = e->file->candidates ? texts->records[i]->candidates[best] : e->file->labels[best];
-    if (e->file->candidates) CZ_TRY(list_candidates(&members[i], arena, texts->records[i], scores));
+    if (e->file->candidates)
+      CZ_TRY(list_candidates(&more_json[i], arena, texts->records[i], scores));
   }
   return CZ_OK;
 }
@@ -112,30 +117,30 @@ static cz_status answer(const char **outputs, const char **members, cz_arena *ar
 static cz_status score(json_t *metrics, const char *name, const char *folder, const cz_examples *e,
                        const cz_text_set *texts, const double *mean) {
   cz_task_set *train = NULL, *test = NULL;
-  const char **outputs = NULL, **members = NULL;
+  const char **outputs = NULL, **more_json = NULL;
   bool *cut = NULL;
   cz_status st;
   CZ_GO(st, training_view(&train, e), done);
   CZ_GO(st, cz_task_view(&test, e, texts), done);
   CZ_GO(st, cz_alloc(&outputs, test->n, sizeof *outputs), done);
   CZ_GO(st, cz_alloc(&cut, test->n, sizeof *cut), done);
-  CZ_GO(st, cz_alloc(&members, test->n, sizeof *members), done);
-  CZ_GO(st, answer(outputs, members, test->arena, e, texts, mean), done);
+  CZ_GO(st, cz_alloc(&more_json, test->n, sizeof *more_json), done);
+  CZ_GO(st, answer(outputs, more_json, test->arena, e, texts, mean), done);
   const cz_scored scored = {.label = name,
                             .train = train,
                             .set = test,
                             .outputs = outputs,
-                            .members = e->file->candidates ? members : NULL,
+                            .more_json = e->file->candidates ? more_json : NULL,
                             .cut = cut};
   if (texts->labelled) {
     st = cz_scoring_write(metrics, folder, &scored);
   } else {
     CZ_GO(st, cz_scoring_write_unscored(folder, &scored), done);
-    st = put_unscored(metrics, name, texts->no_label);
+    st = put_unscored(metrics, &scored, texts->no_label);
   }
 done:
   free(outputs);
-  free(members);
+  free(more_json);
   free(cut);
   cz_task_set_destroy(&train);
   cz_task_set_destroy(&test);

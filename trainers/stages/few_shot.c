@@ -6,6 +6,7 @@
 #include "few_shot/chosen.h"
 #include "few_shot/published.h"
 #include "few_shot/task_file.h"
+#include "few_shot/task_view.h"
 #include "nn/hf.h"
 #include "stages/memory.h"
 #include "stages/model_folder.h"
@@ -320,9 +321,6 @@ cz_status cz_few_shot_check(cz_check *check, const cz_recipe *recipe, cz_few_sho
 }
 
 static cz_status list_judged(cz_check *check, const char *name, bool candidates) {
-  static const char *const of_labels[] = {"accuracy", "macro_f1"}, *const of_candidates[] = {
-                                                                       "squad_em", "squad_f1"};
-  const char *const *scores = candidates ? of_candidates : of_labels;
   CZ_TRY(cz_check_result(check, "%s.accuracy", name));
   if (!candidates) CZ_TRY(cz_check_result(check, "%s.macro_f1", name));
   CZ_TRY(cz_check_result(check, "%s.ece", name));
@@ -334,11 +332,13 @@ static cz_status list_judged(cz_check *check, const char *name, bool candidates)
     CZ_TRY(cz_check_result(check, "%s.abstain.%d.coverage", name, cz_judge_abstains[k]));
     CZ_TRY(cz_check_result(check, "%s.abstain.%d.accuracy", name, cz_judge_abstains[k]));
   }
-  for (size_t k = 0; k < 2; k++) {
-    CZ_TRY(cz_check_result(check, "%s.scores.%s", name, scores[k]));
-    CZ_TRY(cz_check_result(check, "%s.baseline.%s", name, scores[k]));
+  const cz_task_metric *of = cz_task_view_row(candidates)->metrics;
+  for (int k = 0; k < CZ_TASK_METRICS && of[k] != CZ_METRIC_NONE; k++) {
+    const char *score = cz_task_metric_names[of[k]];
+    CZ_TRY(cz_check_result(check, "%s.scores.%s", name, score));
+    CZ_TRY(cz_check_result(check, "%s.baseline.%s", name, score));
     for (const cz_simple *s = cz_task_simple; s->name && !candidates; s++)
-      CZ_TRY(cz_check_result(check, "%s.%s.%s", name, s->name, scores[k]));
+      CZ_TRY(cz_check_result(check, "%s.%s.%s", name, s->name, score));
   }
   return CZ_OK;
 }

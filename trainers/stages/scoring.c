@@ -82,7 +82,7 @@ static cz_status add_parts(cz_buf *out, const scoring *s, const answer *a, size_
 }
 
 static cz_status end_line(cz_buf *out, const scoring *s, size_t i) {
-  return cz_buf_addf(out, "%s}\n", s->task->members ? s->task->members[i] : "");
+  return cz_buf_addf(out, "%s}\n", s->task->more_json ? s->task->more_json[i] : "");
 }
 
 /* One line: texts, the group that the record belongs to, its part of each score, and the

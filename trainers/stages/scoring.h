@@ -9,12 +9,12 @@
 
 /* A task whose outputs are there; all borrowed. */
 typedef struct cz_scored {
-  const char *label;               /* of the task in the stage's list */
-  const cz_task_set *train, *set;  /* what the simple programs learn from; what was answered */
-  const char *const *outputs;      /* [set->n] */
-  const char *const *members;      /* [set->n] what else stands in a record's line: `, "KEY": VALUE`
-                                      of JSON; or null */
-  const bool *cut;                 /* [set->n] the input was longer than the stage reads */
+  const char *label;              /* of the task in the stage's list */
+  const cz_task_set *train, *set; /* what the simple programs learn from; what was answered */
+  const char *const *outputs;     /* [set->n] */
+  const char *const *more_json;   /* [set->n] what else stands in a record's line: `, "KEY": VALUE`;
+                                     or null */
+  const bool *cut;                /* [set->n] the input was longer than the stage reads */
   int64_t inputs_cut, outputs_cut; /* records whose input, whose output was cut */
 } cz_scored;
 

@@ -20,10 +20,11 @@ static double rate_of(const cz__loop *l, int64_t step) {
 /* Reading a batch. */
 
 /* A batch larger than the data repeats examples within one step. It is allowed, and most
- * likely a mistake. */
+ * likely a mistake. The text names no model, so that of many it is said once. */
 static void warn_of_repeats(cz__loop *l, const cz_batch *b) {
   if (!cz__loop_is_first(l) || l->warned_of_repeats || b->segments <= l->job->examples) return;
-  cz_warn("a batch of %lld examples repeats the %lld that there are; a smaller batch would do",
+  cz_warn("a batch of %lld examples repeats some where training has only %lld; a smaller one would "
+          "do",
           (long long)b->segments, (long long)l->job->examples);
   l->warned_of_repeats = true;
 }
