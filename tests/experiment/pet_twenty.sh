@@ -88,5 +88,5 @@ if "$cloze" pet --model "$model" --pattern pattern.yaml --train own_task.bare.cs
   --unlabeled unlabelled.bare.tsv --test own_task.test.bare.csv --out no > log.txt 2>&1; then
   fail "a record was taken for a header"
 fi
-grep -q "own_task.bare.csv:1: .*--columns of a command" log.txt || fail "$(tail -2 log.txt)"
+grep -q "own_task.test.bare.csv:1: .*--columns of a command" log.txt || fail "$(tail -2 log.txt)"
 echo "pet_twenty: the same with and without a line that names the columns"

@@ -1,14 +1,14 @@
 #include "experiment/pet.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "config/config.h"
 #include "ensemble/generations.h"
 #include "experiment/pet_internal.h"
 #include "experiment/run.h"
-#include "few_shot/examples.h"
 #include "json/json.h"
 #include "metrics/jsonl.h"
 #include "nn/hf.h"
-#include "prompts/records.h"
+#include "prompts/patterns.h"
 #include "recipe/recipe.h"
 
 #include <omp.h>

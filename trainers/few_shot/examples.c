@@ -196,13 +196,13 @@ static cz_status wanted_of_t(int64_t *wanted, const opening *o, const cz_pool *p
   return CZ_OK;
 }
 
-/* What the texts of SET stand in besides, all that it could have been drawn from, of N texts of
- * which none is left; ALSO: T, or nothing. NAME: its own, KEY: what asks for none of them. */
-static cz_status none_left(const opening *o, const cz_text_set *set, size_t n, const char *also,
+/* What the N texts of the file PATH stand in besides, so that none is left for the set NAME; ALSO:
+ * T, or nothing. KEY: what asks for none of them. */
+static cz_status none_left(const opening *o, const char *path, size_t n, const char *also,
                            const char *name, const char *key) {
   const cz_examples *e = o->e;
-  return CZ_FAIL(CZ_EINVAL, "%s: all %zu texts stand in %s%s%s, so %s is empty; %s", set->path, n,
-                 also, *also && e->n_parts ? " or in " : "",
+  return CZ_FAIL(CZ_EINVAL, "%s: all %zu texts stand in %s%s%s, so %s is empty; %s", path, n, also,
+                 *also && e->n_parts ? " or in " : "",
                  e->n_parts == 1  ? e->tests[0]->path
                  : e->n_parts > 1 ? "the test files"
                                   : "",
@@ -215,7 +215,11 @@ static cz_status rows_of_t(cz_drawn *drawn, int64_t *wanted, const opening *o,
   CZ_TRY(wanted_of_t(wanted, o, pool));
   /* all of a file are drawn by no rule */
   cz_draw_kind kind = o->keys->labelled < 0 ? CZ_DRAW_RANDOM : (cz_draw_kind)o->keys->draw;
-  return cz_draw_labelled(drawn, o->e->arena, pool, &o->e->in_test, kind, *wanted, o->seed);
+  CZ_TRY(cz_draw_labelled(drawn, o->e->arena, pool, &o->e->in_test, kind, *wanted, o->seed));
+  if (o->keys->labelled && !drawn->n && drawn->elsewhere + drawn->repeated == pool->n)
+    return none_left(o, o->keys->train, pool->n, "", "T",
+                     "examples.labelled=0, cloze pet --zero-shot, does without");
+  return CZ_OK;
 }
 
 static cz_status draw_t(opening *o, const cz_pool *pool) {
@@ -224,9 +228,6 @@ static cz_status draw_t(opening *o, const cz_pool *pool) {
   int64_t wanted;
   CZ_TRY(rows_of_t(&drawn, &wanted, o, pool));
   CZ_TRY(take(&e->t, o, e->pool, pool, drawn.rows, drawn.n, true));
-  if (o->keys->labelled && !drawn.n && drawn.elsewhere + drawn.repeated == pool->n)
-    return none_left(o, &e->t, pool->n, "", "T",
-                     "examples.labelled=0, cloze pet --zero-shot, does without");
   for (size_t i = 0; i < e->t.n; i++) e->of_label[e->t.labels[i]]++;
   CZ_TRY(cz_hash_set_add_all(&e->in_t, e->t.hashes, e->t.n));
   if (wanted) warn_of_t(e, &drawn, wanted);
@@ -259,7 +260,7 @@ static cz_status draw_d(opening *o, const cz_records *records, const cz_pool *po
   CZ_TRY(take(&e->d, o, records, pool, drawn.rows, drawn.n, false));
   if (records == e->rest && o->keys->unlabelled && !drawn.n &&
       drawn.elsewhere + drawn.repeated == pool->n)
-    return none_left(o, &e->d, pool->n, e->t.n && !cz_examples_t_in_d(o->keys) ? e->t.path : "",
+    return none_left(o, e->d.path, pool->n, e->t.n && !cz_examples_t_in_d(o->keys) ? e->t.path : "",
                      "D", "examples.unlabelled=0 does without");
   if (records == e->rest && drawn.elsewhere)
     cz_warn("%s: %zu of %zu texts are also in T or in the test set and are left out of D",

@@ -226,12 +226,12 @@ static void add_completed(cz_reading *r, const cz_few_shot_cost *x, size_t n, in
 static void add_prompts(cz_reading *r, const cz_few_shot_cost *x, double texts, double n,
                         const answer_counts *answers, cz_read_for purpose) {
   const bool masked = purpose == CZ_READ_MASKED;
-  const double before = r->texts;
+  const double before = r->texts, one = x->encodes ? 0 : 1;
   if (answers->causal > 0) {
     add_texts(r, x, texts * answers->causal, n, 0, 0);
     r->texts = before + texts;
   } else if (!answers->masks)
-    add_texts(r, x, texts, n, masked ? most_masked(n) : 0, masked ? most_masked(n) : 1);
+    add_texts(r, x, texts, n, masked ? most_masked(n) : 0, masked ? most_masked(n) : one);
   else if (purpose == CZ_READ_TO_SCORE)
     add_scored(r, x, texts, n, answers);
   else
