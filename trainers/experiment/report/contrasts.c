@@ -46,6 +46,32 @@ cz_status cz_contrasts_fill(cz_comparison *t) {
   return CZ_OK;
 }
 
+/* Whether each of ROWS has a number under COLUMN and seed number S. */
+static bool all_have(const cz_results *r, size_t column, const size_t *rows, size_t n, size_t s) {
+  for (size_t i = 0; i < n; i++)
+    if (isnan(r->values[(column * r->plan.n_rows + rows[i]) * r->plan.n_seeds + s])) return false;
+  return true;
+}
+
+/** MEANS[n]: of each of ROWS[n] under COLUMN over the SEEDS that all of them have: a seed may
+ * stand for a draw of T, and means over unlike ones differ by that too. Without such a seed they
+ * are NaN. */
+cz_status cz_contrasts_means(double *means, size_t *seeds, const cz_results *r, size_t column,
+                             const size_t *rows, size_t n) {
+  double *x;
+  CZ_TRY(cz_alloc(&x, r->plan.n_seeds, sizeof *x));
+  *seeds = 0;
+  for (size_t i = 0; i < n; i++) {
+    const double *all = &r->values[(column * r->plan.n_rows + rows[i]) * r->plan.n_seeds];
+    *seeds = 0;
+    for (size_t s = 0; s < r->plan.n_seeds; s++)
+      if (all_have(r, column, rows, n, s)) x[(*seeds)++] = all[s];
+    means[i] = *seeds ? cz_stats_mean(x, *seeds) : NAN;
+  }
+  free(x);
+  return CZ_OK;
+}
+
 /* What is said of a difference, as a phrase behind its number. */
 static const char *verdict_of(const cz_pair_cell *c) {
   if (c->difference.n == 0) return "-";
@@ -134,7 +160,8 @@ static const char *stands(double lead, bool shown) {
 }
 
 /* "accuracy at 10 labelled: a frozen sentence encoder with logistic regression (row vectors, 45.20)
- * beats PET (33.10) by 12.10 ± 3.00, beyond the noise after Holm over 6." */
+ * beats PET (33.10) by 12.10 ± 3.00, beyond the noise after Holm over 6." Means are of the seeds
+ * that the difference is over; where a row has more, it is said. */
 static cz_status encoder_words(cz_buf *out, const cz_comparison *t, size_t column, size_t i,
                                bool turned) {
   const cz_plan *p = &t->results->plan;
@@ -145,17 +172,23 @@ static cz_status encoder_words(cz_buf *out, const cz_comparison *t, size_t colum
   const size_t encoder = turned ? pair->row : pair->other, other = turned ? pair->other : pair->row;
   const double lead = turned ? d->mean : -d->mean;
   const bool shown = d->n > 1 && c->p <= 0.05;
+  const bool more = cz_compare_at(t, column, encoder)->ours.n > d->n ||
+                    cz_compare_at(t, column, other)->ours.n > d->n;
+  double means[2] = {NAN, NAN};
+  size_t seeds = 0;
+  CZ_TRY(
+      cz_contrasts_means(means, &seeds, t->results, column, (const size_t[]){encoder, other}, 2));
   CZ_TRY(cz_buf_addf(out, "%s", p->columns[column].name));
   CZ_TRY(add_point(out, p, pair, true));
   CZ_TRY(cz_buf_addf(out,
                      ": a frozen sentence encoder with logistic regression (row %s, %s) %s %s (%s) "
                      "by %s",
-                     rows[!turned],
-                     cz_number_of(cz_compare_at(t, column, encoder)->ours.mean, 2).text,
-                     stands(lead, shown), rows[turned],
-                     cz_number_of(cz_compare_at(t, column, other)->ours.mean, 2).text,
+                     rows[!turned], cz_number_of(means[0], 2).text, stands(lead, shown),
+                     rows[turned], cz_number_of(means[1], 2).text,
                      cz_number_of(fabs(lead), 2).text));
   if (d->n > 1) CZ_TRY(cz_buf_addf(out, " ± %s", cz_number_of(d->half, 2).text));
+  if (more)
+    CZ_TRY(cz_buf_addf(out, " over the %zu seed%s that both have", seeds, seeds == 1 ? "" : "s"));
   CZ_TRY(cz_buf_addf(out, ", %s", verdict_of(c)));
   if (!isnan(c->p)) CZ_TRY(cz_buf_addf(out, " after Holm over %zu", t->pair_tests[column]));
   return cz_buf_addf(out, "%s.\n", isnan(c->p) || shown ? "" : ": neither is shown to be better");

@@ -9,6 +9,8 @@
 
 CZ_MUST cz_status cz_contrasts_fill(cz_comparison *t);
 const cz_pair_cell *cz_contrasts_at(const cz_comparison *t, size_t column, size_t pair);
+CZ_MUST cz_status cz_contrasts_means(double *means, size_t *seeds, const cz_results *r,
+                                     size_t column, const size_t *rows, size_t n);
 cz_seeds_draw cz_contrasts_draws(const cz_plan *p, const cz_pair *pair);
 const char *cz_contrasts_over(cz_seeds_draw d);
 const char *cz_contrasts_counted(cz_seeds_draw d, size_t n);

@@ -295,40 +295,82 @@ done:
 /* A mean as it is printed: an order that two printed numbers do not show is none to speak of. */
 static double printed(double mean) { return strtod(cz_number_of(mean, 2).text, NULL); }
 
-/* The highest mean below BELOW, as printed, of the rows at POINT; -infinity: there is none. The
- * names of the rows that have it. */
-static cz_status add_highest(names *list, double *highest, const cz_comparison *c, size_t column,
-                             size_t point, double below) {
+/* Rows that have a number at one value of the axis, and their means, as printed, over the seeds
+ * that all of them have. */
+typedef struct rivals {
+  size_t *rows, n; /* [n] */
+  double *means;   /* [n] */
+  size_t seeds;
+  bool more; /* some row has more seeds than these */
+} rivals;
+
+static void free_rivals(rivals *r) {
+  free(r->rows);
+  free(r->means);
+}
+
+/* Those at POINT; none where no seed is of all. Free with free_rivals, also after a failure. */
+static cz_status find_rivals(rivals *out, const cz_comparison *c, size_t column, size_t point) {
   const cz_plan *p = &c->results->plan;
-  *highest = -INFINITY;
-  for (int pass = 0; pass < 2; pass++)
-    for (size_t row = 0; row < p->n_rows; row++) {
-      const cz_interval *x = &cz_compare_at(c, column, row)->ours;
-      if ((p->rows[row].point != point && p->rows[row].point != SIZE_MAX) || !x->n) continue;
-      const double mean = printed(x->mean);
-      if (pass == 0 && mean < below) *highest = fmax(*highest, mean);
-      if (pass == 1 && mean == *highest) CZ_TRY(add_name(list, p->rows[row].listed));
-    }
+  *out = (rivals){0};
+  CZ_TRY(cz_alloc(&out->rows, p->n_rows, sizeof *out->rows));
+  CZ_TRY(cz_alloc(&out->means, p->n_rows, sizeof *out->means));
+  for (size_t row = 0; row < p->n_rows; row++)
+    if ((p->rows[row].point == point || p->rows[row].point == SIZE_MAX) &&
+        cz_compare_at(c, column, row)->ours.n)
+      out->rows[out->n++] = row;
+  CZ_TRY(cz_contrasts_means(out->means, &out->seeds, c->results, column, out->rows, out->n));
+  for (size_t i = 0; i < out->n; i++) {
+    out->means[i] = printed(out->means[i]);
+    out->more |= cz_compare_at(c, column, out->rows[i])->ours.n > out->seeds;
+  }
+  if (!out->seeds) out->n = 0;
   return CZ_OK;
 }
 
+/* The highest mean below BELOW of the RIVALS; -infinity: there is none. The names of the rows that
+ * have it. */
+static cz_status add_highest(names *list, double *highest, const cz_plan *p, const rivals *r,
+                             double below) {
+  *highest = -INFINITY;
+  for (size_t i = 0; i < r->n; i++)
+    if (r->means[i] < below) *highest = fmax(*highest, r->means[i]);
+  for (size_t i = 0; i < r->n; i++)
+    if (r->means[i] == *highest) CZ_TRY(add_name(list, p->rows[r->rows[i]].listed));
+  return CZ_OK;
+}
+
+/* "accuracy: highest mean at 50 labelled", and of further values "; at 100"; with the seeds that
+ * the means are over where some row has more. */
+static cz_status add_where(cz_buf *out, const cz_comparison *c, size_t column, size_t point,
+                           const rivals *r, bool first) {
+  const cz_plan *p = &c->results->plan;
+  const char *value = p->axis.values[point];
+  if (first)
+    CZ_TRY(cz_buf_addf(out, "%s: highest mean at %s %s", p->columns[column].name, value,
+                       p->axis.name));
+  else
+    CZ_TRY(cz_buf_addf(out, "; at %s", value));
+  if (!r->more) return CZ_OK;
+  return cz_buf_addf(out, ", over the %zu seed%s that all have,", r->seeds,
+                     r->seeds == 1 ? "" : "s");
+}
+
 /* " at 50 labelled PET (55.40), then supervised (52.53)"; rows with one mean are level. Nothing
- * where fewer than two rows have one. */
+ * where fewer than two rows have one, or where they share no seed. */
 static cz_status leaders_at(cz_buf *out, const cz_comparison *c, size_t column, size_t point,
                             bool first) {
-  const cz_axis *axis = &c->results->plan.axis;
+  const cz_plan *p = &c->results->plan;
   double mean[2];
   names rows[2];
+  rivals r;
   cz_status st;
   memset(rows, 0, sizeof rows);
-  CZ_GO(st, add_highest(&rows[0], &mean[0], c, column, point, INFINITY), done);
-  CZ_GO(st, add_highest(&rows[1], &mean[1], c, column, point, mean[0]), done);
-  if (rows[0].n + rows[1].n < 2) goto done;
-  CZ_GO(st,
-        first ? cz_buf_addf(out, "%s: highest mean at %s %s", c->results->plan.columns[column].name,
-                            axis->values[point], axis->name)
-              : cz_buf_addf(out, "; at %s", axis->values[point]),
-        done);
+  CZ_GO(st, find_rivals(&r, c, column, point), done);
+  CZ_GO(st, add_highest(&rows[0], &mean[0], p, &r, INFINITY), done);
+  CZ_GO(st, add_highest(&rows[1], &mean[1], p, &r, mean[0]), done);
+  if (r.n < 2) goto done;
+  CZ_GO(st, add_where(out, c, column, point, &r, first), done);
   for (int i = 0; i < 2 && rows[i].n; i++)
     CZ_GO(st,
           cz_buf_addf(out, "%s %s%s (%s)", i ? ", then" : "", rows[i].text.data,
@@ -337,11 +379,13 @@ static cz_status leaders_at(cz_buf *out, const cz_comparison *c, size_t column, 
 done:
   cz_buf_free(&rows[0].text);
   cz_buf_free(&rows[1].text);
+  free_rivals(&r);
   return st;
 }
 
-/* One sentence: which row has the highest mean at each value of an axis that is no budget. Rows of
- * a run that is not finished have unlike numbers of seeds. */
+/* One sentence: which row has the highest mean at each value of an axis that is no budget, over
+ * seeds that all rows there have. Nothing of a run that is not finished: further seeds and rows may
+ * turn it. */
 static cz_status leaders_sentence(cz_buf *out, const cz_comparison *c, size_t column) {
   const cz_plan *p = &c->results->plan;
   const size_t before = out->len;
