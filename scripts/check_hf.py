@@ -86,6 +86,8 @@ def expected(model, batch):
         inputs = {k: torch.tensor([v]) for k, v in line.items() if k in INPUTS}
         labels = line.get("labels") or line.get("target_ids") or line["label"]
         result, k = model(**inputs, labels=torch.tensor([labels])), counted(model, line)
+        if not hasattr(result, "logits"):
+            sys.exit(f"{type(model).__name__} has no head whose logits to compare: --loads-only")
         logits.append(result.logits.detach().reshape(-1, result.logits.shape[-1]))
         if k:  # of none the mean is no number
             total, n = total + result.loss * k, n + k
