@@ -48,6 +48,12 @@ static void no_text_left(void **state) {
   says(" or in ", 0);
 }
 
+/* Nor labelled texts where none are to be. */
+static void zero_shot_alone(void **state) {
+  refused(2, PET POOL TEST " --zero-shot common.examples.train=@/train.tsv" KEYS,
+          "pet: --zero-shot takes no labelled texts, and common.examples has 60");
+}
+
 /* No head is drawn first and refused then; a family that cannot have it is told before words. */
 static void no_masked_lm(void **state) {
   static const char why[] = "body has no masked-LM head, which tokens at a mask are scored by; ";
@@ -188,8 +194,10 @@ static void words(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(no_text_left), cmocka_unit_test(no_masked_lm), cmocka_unit_test(said_once),
-      cmocka_unit_test(stopped),      cmocka_unit_test(corrected),    cmocka_unit_test(no_labels),
-      cmocka_unit_test(seeds),        cmocka_unit_test(student),      cmocka_unit_test(words)};
+      cmocka_unit_test(no_text_left), cmocka_unit_test(zero_shot_alone),
+      cmocka_unit_test(no_masked_lm), cmocka_unit_test(said_once),
+      cmocka_unit_test(stopped),      cmocka_unit_test(corrected),
+      cmocka_unit_test(no_labels),    cmocka_unit_test(seeds),
+      cmocka_unit_test(student),      cmocka_unit_test(words)};
   return cmocka_run_group_tests(tests, make_few_shot, drop_runs);
 }

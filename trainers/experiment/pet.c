@@ -107,7 +107,12 @@ static cz_status read_growth(composing *c, cz_ipet *ipet) {
   if (st == CZ_OK)
     st = cz_stage_growth(ipet, &c->labelled, cz_config_get(cz_config_root(config), "common"), 1);
   cz_config_destroy(&config);
-  return st;
+  CZ_TRY(st);
+  return r->zero_shot && c->labelled
+             ? CZ_FAIL(CZ_EUSAGE,
+                       "pet: --zero-shot takes no labelled texts, and common.examples has %lld",
+                       (long long)c->labelled)
+             : CZ_OK;
 }
 
 /* Texts of T, and the generations that they take. */

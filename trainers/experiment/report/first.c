@@ -309,6 +309,12 @@ static void free_rivals(rivals *r) {
   free(r->means);
 }
 
+/* Whether ROW belongs to POINT: one of its values, or of none but without a T of its own. */
+static bool stands_at(const cz_plan *p, size_t row, size_t point) {
+  const size_t own = p->rows[row].point;
+  return own == point || (own == SIZE_MAX && cz_plan_row_draws(p, row) == CZ_SEEDS_PLAIN);
+}
+
 /* Those at POINT; none where no seed is of all. Free with free_rivals, also after a failure. */
 static cz_status find_rivals(rivals *out, const cz_comparison *c, size_t column, size_t point) {
   const cz_plan *p = &c->results->plan;
@@ -316,8 +322,7 @@ static cz_status find_rivals(rivals *out, const cz_comparison *c, size_t column,
   CZ_TRY(cz_alloc(&out->rows, p->n_rows, sizeof *out->rows));
   CZ_TRY(cz_alloc(&out->means, p->n_rows, sizeof *out->means));
   for (size_t row = 0; row < p->n_rows; row++)
-    if ((p->rows[row].point == point || p->rows[row].point == SIZE_MAX) &&
-        cz_compare_at(c, column, row)->ours.n)
+    if (stands_at(p, row, point) && cz_compare_at(c, column, row)->ours.n)
       out->rows[out->n++] = row;
   CZ_TRY(cz_contrasts_means(out->means, &out->seeds, c->results, column, out->rows, out->n));
   for (size_t i = 0; i < out->n; i++) {
