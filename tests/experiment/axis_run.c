@@ -42,14 +42,6 @@ const char *with(const char *a, const char *b) {
   return text;
 }
 
-/** Opens the plan of TEXT, with the override WORD or null. */
-cz_status open_with(cz_plan *plan, const char *text, const char *word) {
-  char copy[256];
-  snprintf(copy, sizeof copy, "%s", word ? word : "");
-  return cz_plan_open(plan, write_text("x.yaml", text), NULL, 0, (char *[]){copy}, word ? 1 : 0,
-                      NULL);
-}
-
 /** The file with LIST as its rows, and MORE behind it. */
 const char *with_rows(const char *list, const char *more) {
   static char text[8192];

@@ -12,7 +12,6 @@ extern double spread[AXIS_ROWS];
 
 const char *with(const char *a, const char *b);
 const char *with_rows(const char *list, const char *more);
-cz_status open_with(cz_plan *plan, const char *text, const char *word);
 void write_axis_run(const char *text);
 
 #endif

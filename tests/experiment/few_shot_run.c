@@ -40,13 +40,6 @@ const char *with(const char *a, const char *b) {
   return text;
 }
 
-cz_status open_with(cz_plan *plan, const char *text, const char *word) {
-  char copy[256];
-  snprintf(copy, sizeof copy, "%s", word ? word : "");
-  return cz_plan_open(plan, write_text("x.yaml", text), NULL, 0, (char *[]){copy}, word ? 1 : 0,
-                      NULL);
-}
-
 /* Accuracy by row and seed: supervised, PET at 0, 1 and 10, and ZERO. */
 const double scores[7][3] = {{10, 12, 11},     {13, 14.5, 14.5}, {13, 15, 14}, {11, 11, 17},
                              {14.5, 16, 17.5}, {30, 31, 32.5},   {10, 11, 12}};

@@ -10,7 +10,6 @@ extern const char head[], axis[], contrasts[];
 extern const double scores[7][3];
 
 const char *with(const char *a, const char *b);
-cz_status open_with(cz_plan *plan, const char *text, const char *word);
 void write_stage(const char *at, const char *name, const char *text);
 void write_few_shot_run(const char *text);
 

@@ -131,3 +131,11 @@ void remarks_of(cz_buf *out, const cz_results *r) {
   OK(cz_compare_remarks(out, &table));
   cz_compare_close(&table);
 }
+
+/** Opens the plan of TEXT, with the override WORD or null. */
+cz_status open_with(cz_plan *plan, const char *text, const char *word) {
+  char copy[256];
+  snprintf(copy, sizeof copy, "%s", word ? word : "");
+  return cz_plan_open(plan, write_text("x.yaml", text), NULL, 0, (char *[]){copy}, word ? 1 : 0,
+                      NULL);
+}

@@ -19,6 +19,7 @@ void remove_file(const char *name);
 enum { ROWS = 4, SEEDS = 3, RUN_COLUMNS = 3 };
 extern const char experiment_text[];
 extern const double one[ROWS][SEEDS], two[ROWS][SEEDS];
+cz_status open_with(cz_plan *plan, const char *text, const char *word);
 void write_plan(void);
 void write_results(int row, int seed);
 void write_run(void);

@@ -44,7 +44,7 @@ static cz_status add_common(composing *c) {
   CZ_TRY(cz_jsonl_quote(out, r->model));
   CZ_TRY(cz_buf_addf(out, "\n  examples: {max_length: %lld", (long long)c->longest));
   CZ_TRY(add_file(out, "pattern", r->pattern));
-  CZ_TRY(add_file(out, "train", r->zero_shot ? NULL : r->train));
+  CZ_TRY(add_file(out, "train", r->train));
   CZ_TRY(add_file(out, "unlabelled_file", r->unlabeled));
   CZ_TRY(add_file(out, "test", r->test));
   CZ_TRY(add_file(out, "labels", r->labels));
